@@ -1,0 +1,289 @@
+"""The manifest of a prepared folder: what lies there, how large it is, and the hashes that prove it.
+
+    manifest.json       written last: a folder with a manifest is complete
+    train/00000.tokens  u16 or u32, the tokens of whole documents, one after the other
+    train/00000.weights f32, one weight a token (bags only)
+    train/lengths       u32, tokens of each document        train/labels  i32, -1: a label that training never saw
+    train/offsets       u64, tokens of the split before it  train/source  u64, file index << 40 | line number
+
+Every file is a raw little-endian array without a header. A document's id is its row in its split.
+A manifest is input from outside: nothing in it is believed before it was checked.
+"""
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from cluster.data.durable import write_atomically
+from cluster.errors import DataError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+BLOCK_BYTES = 4 << 20
+
+Layout = Literal["sequence", "bag"]
+COLUMNS = {"lengths": "<u4", "offsets": "<u8", "labels": "<i4", "source": "<u8"}
+TOKEN_TYPES = ("<u2", "<u4")
+ITEM_BYTES = {"|u1": 1, "<u2": 2, "<u4": 4, "<u8": 8, "<i4": 4, "<f4": 4}
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file: `name` is relative to the prepared folder, `count` items of `dtype`, `blocks` one sha256 per 4 MiB."""
+
+    name: str
+    dtype: str
+    count: int
+    bytes: int
+    sha256: str
+    blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard: whole documents, their tokens and, in a bag, their weights."""
+
+    documents: int
+    tokens: FileEntry
+    weights: FileEntry | None
+
+
+@dataclass(frozen=True)
+class SplitEntry:
+    """One split: its shards in the order of the documents, and its columns (keys of `COLUMNS`)."""
+
+    documents: int
+    tokens: int
+    layout: Layout
+    shards: tuple[ShardEntry, ...]
+    columns: Mapping[str, FileEntry]
+
+    def files(self) -> Iterator[FileEntry]:
+        for shard in self.shards:
+            yield shard.tokens
+            if shard.weights is not None:
+                yield shard.weights
+        yield from self.columns.values()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A prepared folder, checked: types, names, counts and sizes agree with each other (not yet with the disk)."""
+
+    folder: Path
+    format: int
+    fingerprint: str
+    layout: Layout
+    vocabulary_rows: int
+    labels: tuple[str, ...]
+    splits: Mapping[str, SplitEntry]
+    report: Mapping[str, Any]
+    extra_files: tuple[FileEntry, ...] = ()
+    """Other files that `verify` covers (the encoder), listed under "files"; see `describe_file`."""
+
+    def files(self) -> Iterator[FileEntry]:
+        """Every file that the manifest answers for."""
+        for split in self.splits.values():
+            yield from split.files()
+        yield from self.extra_files
+
+
+def write_manifest(folder: Path, contents: Mapping[str, Any]) -> None:
+    """Writes `manifest.json`, atomically; call it last.
+
+    `contents`: "fingerprint", "layout", "vocabulary_rows", "labels", "splits" (what `SplitWriter.close` returned, by
+    name), "report" (free), and optionally "files" (what `describe_file` returned, a list). Raises DataError if it
+    does not hold, OSError.
+    """
+    contents = {"format": FORMAT, **contents}
+    _manifest(folder, contents)
+    text = json.dumps(contents, ensure_ascii=False, allow_nan=False, indent=1)
+    write_atomically(folder / MANIFEST, text.encode() + b"\n")
+
+
+def open_prepared(folder: Path) -> Manifest:
+    """Reads and checks the manifest of a prepared folder. Raises DataError."""
+    way_out = "Prepare the data again: muster prepare RECIPE."
+    try:
+        contents = json.loads(file_inside(folder, MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no {MANIFEST}: it is not prepared data, or unfinished. {way_out}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{folder / MANIFEST} cannot be read as JSON: {error}. {way_out}") from None
+    return _manifest(folder, contents)
+
+
+def file_inside(folder: Path, name: str) -> Path:
+    """The path of a file that a manifest names. Raises DataError unless it is a regular file inside `folder`;
+    FileNotFoundError if there is none."""
+    _check_name(folder, name)
+    path = folder / name
+    try:
+        real = path.resolve(strict=True)
+    except RuntimeError:  # what Python 3.11 makes of links that go in a circle
+        raise DataError(f"{path} is a link that leads to itself: a manifest names regular files.") from None
+    if not real.is_relative_to(folder.resolve()):
+        raise DataError(f"{path} is a link that leads out of the prepared folder, to {real}: it must stay inside.")
+    if not stat.S_ISREG(real.stat().st_mode):
+        raise DataError(f"{path} must be a regular file, and is none.")
+    return real
+
+
+def checked_file(folder: Path, entry: FileEntry) -> Path:
+    """`file_inside`, with the size compared. Raises DataError."""
+    try:
+        path = file_inside(folder, entry.name)
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(
+            f"{folder / entry.name} is in the manifest but cannot be opened ({error.strerror}): prepare the data again."
+        ) from None
+    if size != entry.bytes:
+        raise DataError(
+            f"{folder / entry.name} has {size:,} bytes, the manifest says {entry.bytes:,}: "
+            "the file was cut or changed. Prepare the data again."
+        )
+    return path
+
+
+def describe_file(folder: Path, name: str) -> dict[str, Any]:
+    """A manifest entry for a file that somebody else wrote (bytes, hashes). Raises DataError, OSError."""
+    whole, blocks, size = hashlib.sha256(), [], 0
+    with open(file_inside(folder, name), "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            whole.update(block)
+            blocks.append(hashlib.sha256(block).hexdigest())
+            size += len(block)
+    return {
+        "name": name, "dtype": "|u1", "count": size, "bytes": size, "sha256": whole.hexdigest(), "blocks": blocks,
+    }  # fmt: skip
+
+
+def _check_name(folder: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    strange = not name.isprintable() or "\\" in name
+    if not path.parts or path.is_absolute() or ".." in path.parts or strange:
+        raise DataError(
+            f"the manifest of {folder} names the file {name!r}: names must be relative and stay inside the folder. "
+            "Do not use this data; prepare it again."
+        )
+
+
+# ---- from JSON to the classes above -------------------------------------------------------------------------------
+
+
+def _fail(folder: Path, where: str, rule: str, value: object) -> DataError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return DataError(f"{folder / MANIFEST}: {where} {rule}, but is {shown}. Prepare the data again.")
+
+
+class _Fields:
+    """One JSON object, read field by field; `where` is its dotted path, for messages."""
+
+    def __init__(self, folder: Path, where: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise _fail(folder, where or "the whole", "must be an object", value)
+        self.folder, self.where, self.value = folder, where, value
+
+    def path(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def fail(self, key: str, rule: str) -> DataError:
+        return _fail(self.folder, self.path(key), rule, self.value.get(key, "missing"))
+
+    def count(self, key: str) -> int:
+        number = self.value.get(key)
+        if type(number) is not int or not 0 <= number < 1 << 62:
+            raise self.fail(key, "must be a whole number, 0 or more")
+        return number
+
+    def text(self, key: str, allowed: tuple[str, ...] = ()) -> str:
+        text = self.value.get(key)
+        if not isinstance(text, str) or (allowed and text not in allowed):
+            raise self.fail(key, f"must be one of {', '.join(allowed)}" if allowed else "must be a string")
+        return text
+
+    def layout(self) -> Layout:
+        return "bag" if self.text("layout", ("sequence", "bag")) == "bag" else "sequence"
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        texts = self.value.get(key)
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise self.fail(key, "must be a list of strings")
+        return tuple(texts)
+
+    def objects(self, key: str) -> "list[_Fields]":
+        items = self.value.get(key)
+        if not isinstance(items, list):
+            raise self.fail(key, "must be a list")
+        return [_Fields(self.folder, f"{self.path(key)}[{i}]", item) for i, item in enumerate(items)]
+
+    def object(self, key: str) -> "_Fields":
+        return _Fields(self.folder, self.path(key), self.value.get(key))
+
+
+def _manifest(folder: Path, contents: object) -> Manifest:
+    fields = _Fields(folder, "", contents)
+    if fields.count("format") != FORMAT:
+        raise fields.fail("format", f"must be {FORMAT}, the one that this version reads")
+    labels = fields.texts("labels")
+    if len(set(labels)) != len(labels):
+        raise fields.fail("labels", "must not repeat a label")
+    layout = fields.layout()
+    rows = fields.count("vocabulary_rows")
+    splits = fields.object("splits")
+    extra = fields.objects("files") if "files" in fields.value else []
+    return Manifest(
+        folder=folder,
+        format=FORMAT,
+        fingerprint=fields.text("fingerprint"),
+        layout=layout,
+        vocabulary_rows=rows,
+        labels=labels,
+        splits={name: _split(splits.object(name), layout, rows) for name in splits.value},
+        report=fields.object("report").value,
+        extra_files=tuple(_file(entry, ("|u1",)) for entry in extra),
+    )
+
+
+def token_type(vocabulary_rows: int) -> str:
+    """The narrowest type that holds every token id."""
+    return "<u2" if vocabulary_rows <= 1 << 16 else "<u4"
+
+
+def _split(fields: _Fields, layout: Layout, vocabulary_rows: int) -> SplitEntry:
+    if fields.layout() != layout:
+        raise fields.fail("layout", f"must be {layout}, as the manifest's own")
+    documents, tokens = fields.count("documents"), fields.count("tokens")
+    shards = tuple(_shard(shard, layout, token_type(vocabulary_rows)) for shard in fields.objects("shards"))
+    if sum(shard.documents for shard in shards) != documents:
+        raise fields.fail("documents", "must be the sum over the shards")
+    if sum(shard.tokens.count for shard in shards) != tokens:
+        raise fields.fail("tokens", "must be the sum over the shards")
+    given = fields.object("columns")
+    columns = {name: _file(given.object(name), (dtype,), documents) for name, dtype in COLUMNS.items()}
+    return SplitEntry(documents, tokens, layout, shards, columns)
+
+
+def _shard(fields: _Fields, layout: Layout, dtype: str) -> ShardEntry:
+    tokens = _file(fields.object("tokens"), (dtype,))
+    weights = _file(fields.object("weights"), ("<f4",), tokens.count) if layout == "bag" else None
+    return ShardEntry(fields.count("documents"), tokens, weights)
+
+
+def _file(fields: _Fields, dtypes: tuple[str, ...], count: int | None = None) -> FileEntry:
+    name, dtype = fields.text("name"), fields.text("dtype", dtypes)
+    _check_name(fields.folder, name)
+    if fields.count("count") != (fields.count("count") if count is None else count):
+        raise fields.fail("count", f"must be {count}")
+    size, blocks = fields.count("bytes"), fields.texts("blocks")
+    if size != fields.count("count") * ITEM_BYTES[dtype]:
+        raise fields.fail("bytes", f"must be the count times {ITEM_BYTES[dtype]}")
+    if len(blocks) != -(-size // BLOCK_BYTES):
+        raise fields.fail("blocks", f"must hold {-(-size // BLOCK_BYTES)} hashes, one per 4 MiB")
+    return FileEntry(name, dtype, fields.count("count"), size, fields.text("sha256"), blocks)

@@ -1,0 +1,331 @@
+"""Prepared documents on disk: written once by preparation, mapped and gathered by every rank.
+
+The layout is `manifest.py`'s. Letters: N documents of a split, B documents of a batch, T tokens of its longest.
+"""
+
+import contextlib
+import hashlib
+import mmap
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.data.durable import fsync_folder
+from cluster.data.manifest import (
+    BLOCK_BYTES,
+    COLUMNS,
+    FileEntry,
+    Manifest,
+    checked_file,
+    open_prepared,
+    token_type,
+    write_manifest,
+)
+from cluster.errors import DataError
+
+__all__ = ["Manifest", "ShardReader", "SplitWriter", "open_prepared", "write_manifest"]
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int64]
+# Python's mmap keeps a descriptor open for each mapping; a common limit is 1,024 for the whole process.
+MOST_MAPPED_SHARDS = 256
+
+
+class SplitWriter:
+    """Writes the shards and columns of one split into `folder/split`, in the order of `append`.
+
+    Use it as a context manager, or call `close`, which returns the split's manifest entry once everything is on the
+    disk. What an earlier, broken attempt left in the folder is replaced. Raises OSError.
+    """
+
+    def __init__(
+        self, folder: Path, split: str, *, vocabulary_rows: int, weighted: bool, shard_tokens: int = 1 << 26
+    ) -> None:
+        self._path, self._split = folder / split, split
+        self._rows, self._weighted, self._shard_tokens = vocabulary_rows, weighted, shard_tokens
+        self._path.mkdir(parents=True, exist_ok=True)
+        for left in self._path.iterdir():
+            if left.suffix in (".tokens", ".weights") or left.name in COLUMNS:
+                left.unlink()
+        self._columns = {name: self._file(name, dtype) for name, dtype in COLUMNS.items()}
+        self._open: dict[str, _HashedFile] = {}
+        self._shards: list[dict[str, Any]] = []
+        self._shard_documents = self._documents = self._tokens = 0
+        self._entry: dict[str, Any] | None = None
+
+    def append(
+        self,
+        tokens: npt.NDArray[np.uint32],
+        lengths: npt.NDArray[np.uint32],
+        labels: npt.NDArray[np.int32],
+        sources: npt.NDArray[np.uint64],
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Adds many documents: `tokens` (and `weights`) flat, one after the other, the rest one item a document.
+
+        Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
+        """
+        self._check(tokens, lengths, labels, sources, weights)
+        ends: Ids = np.cumsum(lengths, dtype=np.int64)
+        starts = ends - lengths
+        columns: tuple[Array, ...] = (lengths, starts + self._tokens, labels, sources)
+        for name, column in zip(COLUMNS, columns, strict=True):
+            self._columns[name].write(column)
+        first, count = 0, len(lengths)
+        while first < count:
+            room = self._shard_tokens - (self._open["tokens"].count if self._open else 0)
+            last = int(np.searchsorted(ends, int(starts[first]) + room, side="right"))
+            if last <= first and self._shard_documents:
+                self._close_shard()
+                continue
+            last = max(last, first + 1)  # a document longer than a shard has one to itself
+            self._write(slice(int(starts[first]), int(ends[last - 1])), last - first, tokens, weights)
+            first = last
+        self._documents += count
+        self._tokens += tokens.size
+
+    def close(self) -> dict[str, Any]:
+        """Everything to the disk; returns the manifest entry of this split."""
+        if self._entry is None:
+            self._close_shard()
+            self._entry = {
+                "documents": self._documents,
+                "tokens": self._tokens,
+                "layout": "bag" if self._weighted else "sequence",
+                "shards": self._shards,
+                "columns": {name: file.close() for name, file in self._columns.items()},
+            }
+            fsync_folder(self._path)
+            fsync_folder(self._path.parent)
+        return self._entry
+
+    def __enter__(self) -> "SplitWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.close()
+        finally:
+            for file in (*self._open.values(), *self._columns.values()):
+                file.abandon()
+
+    def _check(self, tokens: Array, lengths: Array, labels: Array, sources: Array, weights: Array | None) -> None:
+        if self._entry is not None:
+            raise ValueError(f"split {self._split} is closed")
+        if any(column.ndim != 1 or column.size != lengths.size for column in (lengths, labels, sources)):
+            raise ValueError(f"{lengths.shape} lengths, {labels.shape} labels and {sources.shape} sources differ")
+        if any(column.dtype.kind not in "iu" for column in (tokens, lengths, labels, sources)):
+            raise ValueError("tokens, lengths, labels and sources must be arrays of whole numbers")
+        total = int(lengths.sum(dtype=np.uint64))
+        if tokens.ndim != 1 or total != tokens.size:
+            raise ValueError(f"the lengths add up to {total}, there are {tokens.size} tokens")
+        if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < self._rows:
+            raise ValueError(f"token {int(tokens.max())} is outside the vocabulary of {self._rows} rows")
+        if labels.size and int(labels.min()) < -1:
+            raise ValueError(f"label {int(labels.min())} is below -1 (unseen in training)")
+        if (weights is not None) != self._weighted:
+            raise ValueError("weights belong to a split that is weighted, and to no other")
+        if weights is not None and (weights.shape != tokens.shape or not np.isfinite(weights).all()):
+            raise ValueError(f"{weights.shape} weights for {tokens.shape} tokens, or a weight that is not finite")
+
+    def _write(self, span: slice, documents: int, tokens: Array, weights: Array | None) -> None:
+        if not self._open:
+            number = f"{len(self._shards):05d}"
+            self._open["tokens"] = self._file(f"{number}.tokens", token_type(self._rows))
+            if self._weighted:
+                self._open["weights"] = self._file(f"{number}.weights", "<f4")
+        self._open["tokens"].write(tokens[span])
+        if weights is not None:
+            self._open["weights"].write(weights[span])
+        self._shard_documents += documents
+
+    def _close_shard(self) -> None:
+        if self._open:
+            files = {kind: file.close() for kind, file in self._open.items()}
+            self._shards.append({"documents": self._shard_documents, **files})
+        self._open, self._shard_documents = {}, 0
+
+    def _file(self, name: str, dtype: str) -> "_HashedFile":
+        return _HashedFile(self._path / name, f"{self._split}/{name}", dtype)
+
+
+class _HashedFile:
+    """A raw array that grows, with the hashes of what went into it."""
+
+    def __init__(self, path: Path, name: str, dtype: str) -> None:
+        self._file = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by `close` or `abandon`
+        self._name, self._dtype = name, np.dtype(dtype)
+        self._whole, self._block = hashlib.sha256(), hashlib.sha256()
+        self._block_filled = 0
+        self._blocks: list[str] = []
+        self.count = 0
+
+    def write(self, items: Array) -> None:
+        data = np.ascontiguousarray(items, dtype=self._dtype).data.cast("B") if items.size else memoryview(b"")
+        self._file.write(data)
+        self._whole.update(data)
+        self.count += items.size
+        while len(data):
+            taken = data[: BLOCK_BYTES - self._block_filled]
+            self._block.update(taken)
+            self._block_filled += len(taken)
+            data = data[len(taken) :]
+            if self._block_filled == BLOCK_BYTES:
+                self._end_block()
+
+    def close(self) -> dict[str, Any]:
+        if self._block_filled:
+            self._end_block()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return {
+            "name": self._name,
+            "dtype": self._dtype.str,
+            "count": self.count,
+            "bytes": self.count * self._dtype.itemsize,
+            "sha256": self._whole.hexdigest(),
+            "blocks": self._blocks,
+        }
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):  # the disk may be full: that is what is being reported already
+            self._file.close()
+
+    def _end_block(self) -> None:
+        self._blocks.append(self._block.hexdigest())
+        self._block, self._block_filled = hashlib.sha256(), 0
+
+
+class ShardReader:
+    """One split of a prepared folder, mapped: nothing is copied before it is asked for. Several threads may use one.
+
+    Opening checks the size of every file, not its hashes (`verify.py` does). Raises DataError.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.manifest = open_prepared(folder)
+        if split not in self.manifest.splits:
+            known = ", ".join(self.manifest.splits) or "none"
+            raise DataError(f"{folder} holds no split {split!r}, only: {known}.")
+        entry = self.manifest.splits[split]
+        self._folder, self._entry = folder, entry
+        for file in entry.files():
+            checked_file(folder, file)
+        self.documents, self.tokens = entry.documents, entry.tokens
+        self.weighted = entry.layout == "bag"
+        self.token_dtype = np.dtype(token_type(self.manifest.vocabulary_rows))
+        self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
+        self.labels: npt.NDArray[np.int32] = _mapped(folder, entry.columns["labels"])
+        self.sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
+        self._offsets: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["offsets"])
+        self._shard_starts: Ids = np.cumsum([0, *(shard.tokens.count for shard in entry.shards)], dtype=np.int64)
+        self._maps: OrderedDict[str, Array] = OrderedDict()
+        self._lock = threading.Lock()
+        if self.documents and int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
+            raise DataError(f"{folder / split}: its lengths do not add up to its tokens. Prepare the data again.")
+
+    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32]]:
+        """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end, and lengths u32 [B].
+
+        Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
+        """
+        tokens, lengths, _ = self._gather(ids, weights=False)
+        longest = int(lengths.max(initial=0))
+        rows = np.zeros((len(lengths), longest), dtype=self.token_dtype)
+        rows[np.arange(longest, dtype=np.uint32) < lengths[:, None]] = tokens
+        return rows, lengths
+
+    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], npt.NDArray[np.float32] | None]:
+        """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; their weights, in a bag.
+
+        Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
+        """
+        return self._gather(ids, weights=self.weighted)
+
+    def _gather(self, ids: Ids, weights: bool) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+        ids = np.asarray(ids, dtype=np.int64)
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.documents:
+            raise IndexError(f"document ids must be in 0..{self.documents - 1}: {int(ids.min())}..{int(ids.max())}")
+        lengths = self.lengths[ids]
+        starts = self._offsets[ids].astype(np.int64)
+        total = int(lengths.sum(dtype=np.int64))
+        if total == 0:
+            empty = np.empty(0, dtype=np.float32) if weights else None
+            return np.empty(0, dtype=self.token_dtype), lengths, empty
+        shard_of = np.searchsorted(self._shard_starts, starts, side="right") - 1
+        touched = np.unique(shard_of[lengths > 0]).tolist()
+        self._check_ends(starts, lengths, shard_of)
+        if len(touched) == 1:  # the common case needs no places: documents come in the order asked for
+            places = _ranges(starts - self._shard_starts[touched[0]], lengths)
+            found = [self._map(touched[0], kind).take(places) for kind in _kinds(weights)]
+        else:
+            found = self._gather_from_many(touched, shard_of, starts, lengths, weights)
+        return found[0], lengths, found[1] if weights else None
+
+    def _gather_from_many(
+        self, touched: Sequence[int], shard_of: Ids, starts: Ids, lengths: npt.NDArray[np.uint32], weights: bool
+    ) -> list[Array]:
+        ends: Ids = np.cumsum(lengths, dtype=np.int64)
+        dtypes = (self.token_dtype, np.dtype("<f4"))
+        found = [np.empty(int(ends[-1]), dtype=dtype) for _, dtype in zip(_kinds(weights), dtypes, strict=False)]
+        for shard in touched:
+            here = np.flatnonzero(shard_of == shard)
+            places = _ranges(starts[here] - self._shard_starts[shard], lengths[here])
+            targets = _ranges(ends[here] - lengths[here], lengths[here])
+            for array, kind in zip(found, _kinds(weights), strict=True):
+                array[targets] = self._map(shard, kind).take(places)
+        return found
+
+    def _check_ends(self, starts: Ids, lengths: npt.NDArray[np.uint32], shard_of: Ids) -> None:
+        """A flipped bit in a column must not become somebody else's tokens (nor a crash far from its cause)."""
+        used = lengths > 0
+        limits = self._shard_starts[np.minimum(shard_of + 1, len(self._shard_starts) - 1)]
+        if bool(((starts > limits - lengths) & used).any()) or bool((starts < 0).any()):
+            raise DataError(
+                f"{self._folder}: a document reaches past the end of its shard, so lengths or offsets are damaged. "
+                "Prepare the data again."
+            )
+
+    def _map(self, shard: int, kind: str) -> Array:
+        entry = self._entry.shards[shard]
+        file = entry.tokens if kind == "tokens" else entry.weights
+        assert file is not None
+        with self._lock:
+            if file.name in self._maps:
+                self._maps.move_to_end(file.name)
+                return self._maps[file.name]
+            array = self._maps[file.name] = _mapped(self._folder, file)
+            if len(self._maps) > MOST_MAPPED_SHARDS:
+                self._maps.popitem(last=False)  # unmapped when the last gather that uses it is done
+            return array
+
+
+def _kinds(weights: bool) -> tuple[str, ...]:
+    return ("tokens", "weights") if weights else ("tokens",)
+
+
+def _ranges(starts: Ids, lengths: npt.NDArray[np.uint32]) -> Ids:
+    """starts[0], starts[0]+1, ... (lengths[0] of them), starts[1], ..."""
+    ends: Ids = np.cumsum(lengths, dtype=np.int64)
+    places: Ids = np.repeat(starts - (ends - lengths), lengths)
+    places += np.arange(places.size, dtype=np.int64)
+    return places
+
+
+def _mapped(folder: Path, entry: FileEntry) -> Array:
+    """A read-only array over the file; a plain ndarray, which slices faster than np.memmap."""
+    if entry.count == 0:
+        return np.empty(0, dtype=entry.dtype)
+    with open(checked_file(folder, entry), "rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), entry.bytes, access=mmap.ACCESS_READ), dtype=entry.dtype)

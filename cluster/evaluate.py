@@ -1,0 +1,57 @@
+"""Exact evaluation: every example once, on any number of ranks.
+
+muster evaluate RUN [--data FILE] [launch.ranks=2]
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from cluster.config.load import from_toml_with
+from cluster.data.durable import write_atomically
+from cluster.data.shards import ShardReader
+from cluster.errors import MusterError
+from cluster.models.build import load_for_inference
+from cluster.plan.plan import make_plan
+from cluster.runs import RunFolder, open_run
+from cluster.tasks.classify import Classify
+from cluster.training.parallel import environment, leave, machine, started
+from cluster.training.scoring import evaluate
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """One rank of an evaluation; started by `cluster.agent`."""
+    parser = argparse.ArgumentParser(prog="python -m cluster.evaluate", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("overrides", nargs="*", help="launch.* settings")
+    parser.add_argument("--prepared", type=Path, required=True, help="prepared folder that holds the split")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--output", type=Path, required=True, help="where rank 0 writes the scores as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        record(_evaluate_run)(open_run(options.run), options)
+    except MusterError as error:
+        print(f"muster: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _evaluate_run(run: RunFolder, options: argparse.Namespace) -> None:
+    recipe = from_toml_with(run.recipe.read_text(), options.overrides)
+    plan = make_plan(recipe, machine(), ranks=environment()[2])
+    with started(plan, recipe.train.strict) as world:
+        model, description = load_for_inference(run.model, str(world.device))
+        if plan.precision == "float64":
+            model = model.double()
+        reader = ShardReader(options.prepared, options.split)
+        task = Classify(description["labels"])
+        figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens)
+        if world.rank == 0:
+            write_atomically(options.output, json.dumps(figures).encode())
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,316 @@
+"""From raw files to a prepared folder: once, in parallel, resumable, atomic, every row accounted for.
+
+    python -m cluster.prepare RECIPE [key=value ...] [--json]
+
+The folder's name is a fingerprint of the bytes of the sources, the settings that matter and the versions: the same
+fingerprint means that there is nothing to do.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, assert_never
+
+from cluster.config.load import load
+from cluster.config.schema import Data, Lstm, Mlp, Recipe, Text
+from cluster.data.durable import rename_folder
+from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
+from cluster.data.verify import verify
+from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError
+from cluster.text import merge
+from cluster.text.catalogue import cache_folder
+from cluster.text.parts import ROWS_PER_BLOCK, Job, make_parts
+from cluster.text.pipeline import ENCODER, Encoder, spacy_version
+from cluster.text.progress import RowsRead
+from cluster.text.read import blocks, resolve
+from cluster.text.splits import SPLITS, Assignment
+from cluster.text.tell import tell, tell_remarks
+
+PREPARE_VERSION = 1
+"""Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
+# Below this, processes that each import spaCy (a second) cost more than they save.
+SMALL_INPUT_BYTES = 4_000_000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file: the split it was given for (index of `SPLITS`), and what it held when preparation began."""
+
+    slot: int
+    path: Path
+    size_bytes: int
+    changed_ns: int
+    sha256: str
+
+
+def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> Path:
+    """The prepared folder of a recipe: made if it is not there yet, checked to the last bit if it is.
+
+    Two processes that want the same folder do not get in each other's way: one prepares, the other waits. A preparation
+    that was killed goes on where it was. Raises DataError and RecipeError (nothing is left behind then),
+    InfrastructureError (finished parts are left, and used next time).
+    """
+    text = _resolved(recipe)
+    files = find_sources(recipe.data, say)
+    fingerprint = _fingerprint(files, recipe.data, text)
+    try:
+        parent = cache_folder() / "prepared"
+        parent.mkdir(parents=True, exist_ok=True)
+        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say) as work:
+            if work is None:
+                verify(parent / fingerprint)
+                tell(open_prepared(parent / fingerprint).report, say)
+                say(f"already prepared: {parent / fingerprint}")
+                return parent / fingerprint
+            return _prepare_in(work, parent / fingerprint, files, recipe.data, text, say, rows_per_block)
+    except OSError as error:
+        raise InfrastructureError(
+            f"Preparation could not write to {cache_folder()} ({error.strerror or error}). What was finished is kept: "
+            "make room, or name another folder with MUSTER_CACHE, and start it again."
+        ) from error
+
+
+def source_paths(data: Data, say: Say) -> list[tuple[int, Path]]:
+    """Every source file with the split it is given for, in the order by which the `source` column numbers them."""
+    found = [(0, path) for path in resolve(data.train, "train", say)]
+    if data.validation not in ("auto", "none"):
+        found += [(1, path) for path in resolve(data.validation, "validation", say)]
+    if data.test not in ("auto", "none"):
+        found += [(2, path) for path in resolve(data.test, "test", say)]
+    return found
+
+
+def find_sources(data: Data, say: Say) -> list[SourceFile]:
+    """The source files with their hashes. Raises DataError."""
+    files = []
+    for slot, path in source_paths(data, say):
+        try:
+            status = path.stat()
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        files.append(SourceFile(slot, path, status.st_size, status.st_mtime_ns, digest))
+    return files
+
+
+def _resolved(recipe: Recipe) -> Text:
+    """`text.weights = "auto"` by what the model reads (a recipe from `load` is resolved already)."""
+    if recipe.text.weights != "auto":
+        return recipe.text
+    match recipe.model:
+        case Mlp():
+            return replace(recipe.text, weights="tfidf")
+        case Lstm():
+            return replace(recipe.text, weights="none")
+        case _:
+            assert_never(recipe.model)
+
+
+def _fingerprint(files: Sequence[SourceFile], data: Data, text: Text) -> str:
+    """64 hexadecimal digits; paths are no part of it, but for the extensions, which say how a file is read."""
+    own = {slot: getattr(data, slot) if getattr(data, slot) in ("auto", "none") else "files" for slot in SPLITS[1:]}
+    settings = {
+        "version": PREPARE_VERSION,
+        "spacy": spacy_version(),
+        "unicode": unicodedata.unidata_version,  # of Python: lower case and normal forms
+        "text": asdict(text),
+        "fields": [data.text, data.label, data.group],
+        "splits": own,
+        "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
+        "bad_rows": data.bad_rows,
+        "files": [[file.slot, file.sha256, "".join(file.path.suffixes[-2:]).lower()] for file in files],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
+    """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
+
+    The lock is on the folder itself, so nothing has to be cleaned up after a process that was killed.
+    """
+    waiting = False
+    while not (final / MANIFEST).exists():
+        work.mkdir(exist_ok=True)
+        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waiting:
+                    say(f"another process prepares the same data ({work.name}): waiting for it")
+                waiting = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # While we waited the folder may have been removed by who held it, and even made again.
+            if not work.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(work)):
+                continue
+            if not (final / MANIFEST).exists():
+                yield work
+                return
+        finally:
+            os.close(descriptor)
+    yield None
+
+
+def _prepare_in(
+    work: Path, final: Path, files: Sequence[SourceFile], data: Data, text: Text, say: Say, rows_per_block: int
+) -> Path:
+    parts_folder, out = work / f"parts-{rows_per_block}", work / "out"
+    parts_folder.mkdir(exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    parts: list[Path] = []
+
+    def jobs() -> Iterator[Job]:
+        for number, file in enumerate(files):
+            for block in blocks(file.path, data, rows_per_block):
+                parts.append(parts_folder / f"part-{len(parts):05d}.npz")
+                yield Job(number, block, parts[-1])
+
+    kept = len(list(parts_folder.glob("part-*.npz")))
+    if kept:
+        say(f"going on with the {kept:,} parts of a preparation that was stopped")
+    try:
+        small = sum(file.size_bytes for file in files) < SMALL_INPUT_BYTES
+        workers = 0 if small else len(os.sched_getaffinity(0))
+        with RowsRead(say) as progress:
+            make_parts(jobs(), data, text, workers, progress.add)
+        contents = _merged(parts, files, data, text, out)
+        _refuse_changed(files)
+    except MusterError as error:
+        if not isinstance(error, InfrastructureError):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "Preparation was stopped. The parts that are finished are kept: the same command goes on."
+        ) from None
+    write_manifest(out, {"fingerprint": final.name, **contents})
+    if final.exists():  # without a manifest: nothing that muster leaves, but in the way of the rename
+        raise DataError(f"{final} holds no {MANIFEST}: it is not what muster made. Move it away.")
+    rename_folder(out, final)
+    shutil.rmtree(work, ignore_errors=True)
+    tell(contents["report"], say)
+    return final
+
+
+def _merged(parts: Sequence[Path], files: Sequence[SourceFile], data: Data, text: Text, out: Path) -> dict[str, Any]:
+    """Everything but the manifest into `out`; returns what the manifest is to say."""
+    columns = merge.gather(parts, [file.slot for file in files])
+    rows = columns.slots_N.size + len(columns.rejected)
+    merge.refuse_bad_rows(columns.rejected, rows, data.bad_rows)
+    assignment, labels = merge.place(columns, data)
+    encoder, distinct_words = merge.fit_encoder(parts, columns, assignment.places_N, text)
+    entries, splits = merge.write_splits(parts, columns, assignment.places_N, labels, encoder, out)
+    encoder.save(out)
+    documents = sum(split["documents"] for split in splits.values())
+    if documents + assignment.dropped + len(columns.rejected) != rows:
+        raise AssertionError(f"{rows} rows became {documents} documents, {assignment.dropped} dropped: some were lost")
+    return {
+        "layout": "bag" if encoder.weighted else "sequence",
+        "vocabulary_rows": encoder.rows,
+        "labels": labels,
+        "splits": entries,
+        "files": [describe_file(out, ENCODER)],
+        "report": {
+            "rows": rows,
+            "documents": documents,
+            "rejected": len(columns.rejected),
+            "rejected_rows": [list(rejection) for rejection in columns.rejected[: merge.RECORDED_REJECTED]],
+            "duplicates": _duplicates(assignment),
+            "splits": splits,
+            "unknown_labels": {
+                name: split["unknown_labels"] for name, split in splits.items() if split["unknown_labels"]
+            },
+            "words": len(encoder.words),
+            "distinct_words": distinct_words,
+            "classes": len(labels),
+            "max_tokens": text.max_tokens,
+            "spacy": encoder.spacy_version,
+            "sources": [
+                {"split": SPLITS[file.slot], "path": str(file.path), "bytes": file.size_bytes, "sha256": file.sha256}
+                for file in files
+            ],
+        },
+    }
+
+
+def _duplicates(assignment: Assignment) -> dict[str, int]:
+    return {
+        "dropped": assignment.dropped,
+        "repeated_in_train": assignment.repeated_in_train,
+        "repeated_with_other_label": assignment.repeated_with_other_label,
+        **{f"{split}_also_in_train": count for split, count in assignment.in_train_too.items()},
+    }
+
+
+def _refuse_changed(files: Sequence[SourceFile]) -> None:
+    """A source that is written to while it is read would be kept under the fingerprint of what it was before."""
+    for file in files:
+        status = file.path.stat()
+        if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.changed_ns):
+            raise DataError(f"{file.path} was changed while it was being prepared: prepare again once it rests.")
+
+
+def prepare_evaluation(
+    encoder: Encoder, labels: Sequence[str], files: Sequence[Path], data: Data, folder: Path, say: Say
+) -> dict[str, Any]:
+    """Encodes foreign files as a model was trained on: a prepared folder with one split, "test".
+
+    Returns its report, with `unknown_labels` as {label: documents}.
+
+    `labels` are the model's; others are -1, and counted by name in the report. `folder` must not exist, or be empty.
+    Rows that cannot be read count against `data.bad_rows`. Raises DataError; then nothing is left behind.
+    """
+    work = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        contents = merge.encode_files(files, data, encoder, labels, work)
+        encoder.save(work)
+        digest = hashlib.sha256(json.dumps(contents["splits"], sort_keys=True).encode()).hexdigest()
+        write_manifest(work, {"fingerprint": digest, "files": [describe_file(work, ENCODER)], **contents})
+        rename_folder(work, folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    tell_remarks(contents["report"], say)
+    return {**contents["report"], "unknown_labels": contents["report"]["unknown_labels"].get("test", {})}
+
+
+def to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns its exit code. The last line of standard output is JSON."""
+    parser = argparse.ArgumentParser(
+        prog="muster prepare", description="Turn the texts of a recipe into prepared data."
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a path")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings that beat the recipe's")
+    parser.add_argument("--json", action="store_true", help="accepted for symmetry: standard output is JSON anyway")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        folder = prepare(load(options.recipe, options.overrides), to_stderr)
+        print(json.dumps({"prepared": str(folder), "report": dict(open_prepared(folder).report)}, ensure_ascii=False))
+    except MusterError as error:
+        print(f"muster: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,191 @@
+"""Where everything of a run lies: every path, once."""
+
+import contextlib
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cluster.errors import RunError
+
+FORMAT = 1
+RunState = Literal["absent", "created", "interrupted", "running", "finished"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: names only, but for the two methods that list what is there."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.toml"
+
+    @property
+    def record(self) -> Path:
+        """What the run is made from: prepared data, version of muster."""
+        return self.path / "run.json"
+
+    @property
+    def plan(self) -> Path:
+        """What the bits depend on (ranks, threads, precision), fixed at the first start."""
+        return self.path / "plan.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: every logged step, every evaluation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def verdict(self) -> Path:
+        """How the last attempt ended."""
+        return self.path / "verdict.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The scores on the test split, written once at the end."""
+        return self.path / "evaluation.json"
+
+    @property
+    def model(self) -> Path:
+        """All that `predict` needs."""
+        return self.path / "model"
+
+    @property
+    def weights(self) -> Path:
+        return self.model / "weights.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"{step:06d}"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the evaluations that were the best so far, one folder a step."""
+        return self.path / "best"
+
+    def best_at(self, step: int) -> Path:
+        return self.best / f"{step:06d}"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def attempt_logs(self, attempt: int) -> Path:
+        return self.logs / f"attempt-{attempt:03d}"
+
+    def rank_log(self, attempt: int, rank: int) -> Path:
+        """Standard output and standard error of one rank."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.log"
+
+    def rank_failure(self, attempt: int, rank: int) -> Path:
+        """What a rank says of its own end, if it failed, as JSON."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
+
+    def attempts(self) -> int:
+        """How many attempts have been started."""
+        return len(list(self.logs.glob("attempt-*"))) if self.logs.is_dir() else 0
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the committed checkpoints, oldest first (a folder still being written has a suffix)."""
+        if not self.checkpoints.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.checkpoints.iterdir() if p.is_dir() and p.name.isdigit())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object from a file. Raises RunError if it is not there or not whole."""
+    try:
+        contents = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}): is {path.parent} a run of muster?") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not whole JSON ({error}).") from error
+    if not isinstance(contents, dict):
+        raise RunError(f"{path} holds {type(contents).__name__}, not a JSON object.")
+    return contents
+
+
+def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
+    """Make the folder of a new run. Raises RunError if it holds anything already, or cannot be written."""
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        if any(run.path.iterdir()):
+            raise RunError(f"{run.path} is not empty; a new run needs a folder of its own: choose one with --run DIR.")
+        run.recipe.write_text(recipe_toml)
+        record = {
+            "format": FORMAT,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "version": importlib.metadata.version("muster-train"),
+            "prepared": str(prepared.resolve()),
+        }
+        run.record.write_text(json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"The run folder {run.path} cannot be written ({error.strerror}). Choose another with --run DIR."
+        ) from error
+
+
+def open_run(path: Path) -> RunFolder:
+    """The run in a folder. Raises RunError if there is none, or one of another format."""
+    run = RunFolder(path)
+    if not path.is_dir():
+        raise RunError(f"There is no run at {path}: `muster train RECIPE --run {path}` would start one.")
+    record = read_json(run.record)
+    if record.get("format") != FORMAT:
+        raise RunError(
+            f"{run.record} has format {record.get('format')}, this version of muster reads {FORMAT}: "
+            "continue it with the version that began it."
+        )
+    return run
+
+
+def run_state(run: RunFolder) -> RunState:
+    """What has become of a run, judged by its folder alone."""
+    if not run.record.exists():
+        return "absent"
+    if _is_locked(run):
+        return "running"
+    if run.evaluation.exists() or _verdict(run) == "done":
+        return "finished"
+    return "interrupted" if run.attempts() else "created"
+
+
+def _verdict(run: RunFolder) -> str:
+    return str(read_json(run.verdict).get("verdict")) if run.verdict.exists() else ""
+
+
+@contextlib.contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Hold a run for one attempt. The lock is on the folder itself and goes with the process, however that ends.
+
+    Raises RunError if another process holds it.
+    """
+    folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise RunError(f"{run.path} is being trained by another process: wait for it, or stop it first.") from error
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+def _is_locked(run: RunFolder) -> bool:
+    try:
+        with locked(run):
+            return False
+    except RunError:
+        return True

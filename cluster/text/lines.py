@@ -1,0 +1,119 @@
+"""Lines of a raw text file, plain or compressed, in bounded memory, as bytes."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import zstandard
+
+from cluster.errors import DataError
+
+LINE_LIMIT_BYTES = 64 << 20
+"""A longer line is not read into memory."""
+
+Kind = Literal["jsonl", "csv"]
+
+_KINDS = (".jsonl", ".csv")
+_PACKINGS = ("", ".gz", ".zst")
+_UTF_8_MARK = b"\xef\xbb\xbf"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# zstd keeps its window in memory: 2 GiB for files made with --long=31, where the library's own limit is 128 MiB
+_ZSTD_WINDOW_BYTES = 1 << 31
+# one call unpacks all it was given, and a byte can become 32 kB: small pieces keep a hostile file from filling memory
+_ZSTD_PIECE_BYTES = 1 << 13
+
+
+def kind_of(path: Path) -> Kind:
+    """What the name of a file says it holds. Raises DataError for an unknown extension, listing the known ones."""
+    return _kind_and_packing(path)[0]
+
+
+def lines(path: Path, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[bytes | None]:
+    """The lines of a file with their ends, or None for a line longer than `limit_bytes`; cut at line feeds only.
+
+    (U+2028 and its like are text, and a JSON string may hold them.) A byte order mark of UTF-8 is taken off. Raises
+    DataError: unknown extension, no such file, no rights, UTF-16, a compressed file that is damaged or cut off.
+    """
+    _, packing = _kind_and_packing(path)
+    read = 0
+    try:
+        with open(path, "rb") as raw:
+            for line in _cut(_unpacked(raw, packing), limit_bytes):
+                if read == 0 and line is not None:
+                    line = _without_mark(path, line)
+                read += 1
+                yield line
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+        raise DataError(f"{path} is damaged or cut off after line {read}: {error}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _kind_and_packing(path: Path) -> tuple[Kind, str]:
+    name = path.name.lower()
+    for kind in _KINDS:
+        for packing in _PACKINGS:
+            if name.endswith(kind + packing):
+                return cast(Kind, kind[1:]), packing
+    known = ", ".join(kind + packing for kind in _KINDS for packing in _PACKINGS)
+    raise DataError(f"{path}: what it holds is told by its extension, and this one is unknown; known are {known}")
+
+
+def _unpacked(raw: IO[bytes], packing: str) -> io.BufferedReader:
+    match packing:
+        case ".gz":
+            return io.BufferedReader(cast(Any, gzip.GzipFile(fileobj=raw, mode="rb")), 1 << 20)
+        case ".zst":
+            return io.BufferedReader(_ZstdFrames(raw), 1 << 20)
+        case _:
+            return cast(io.BufferedReader, raw)
+
+
+def _cut(stream: io.BufferedReader, limit_bytes: int) -> Iterator[bytes | None]:
+    while line := stream.readline(limit_bytes + 1):
+        if len(line) <= limit_bytes or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
+            pass
+        yield None
+
+
+def _without_mark(path: Path, first_line: bytes) -> bytes:
+    if first_line.startswith(_UTF_16_MARKS):
+        raise DataError(f"{path} is UTF-16; muster reads UTF-8. Turn it: iconv -f UTF-16 -t UTF-8 {path.name}")
+    return first_line.removeprefix(_UTF_8_MARK)
+
+
+class _ZstdFrames(io.RawIOBase):
+    """Bytes of one or more zstd frames. (zstandard's stream reader takes a file that was cut off for a whole one.)"""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._packed = b""
+        self._ready = memoryview(b"")
+        self._frame: Any = None  # of the frame that was begun and not ended
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            packed = self._packed or self._raw.read(_ZSTD_PIECE_BYTES)
+            if not packed:
+                if self._frame is not None:
+                    raise EOFError("the last zstd frame has no end")
+                return 0
+            if self._frame is None:
+                self._frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj()
+            self._ready = memoryview(self._frame.decompress(packed))
+            self._packed = b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count

@@ -1,0 +1,186 @@
+"""The slow half of preparation, block by block: read, tokenize, number the tokens, write a part to the disk.
+
+A part knows nothing of splits or vocabulary: its tokens are numbers into its own list of words. So parts can be made in
+any order by any process, and those that a killed preparation finished are used again.
+"""
+
+import ctypes
+import functools
+import io
+import json
+import multiprocessing
+import os
+import signal
+import zipfile
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import Data, Text
+from cluster.data.durable import write_atomically
+from cluster.errors import InfrastructureError
+from cluster.text.keys import text_key
+from cluster.text.pipeline import Tokenizer, encodable
+from cluster.text.read import Block, parse
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ROWS_PER_BLOCK = 8192
+# Jobs handed out beyond those being worked on: enough to keep workers busy, few enough to hold little text.
+JOBS_WAITING_PER_WORKER = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One block of one source file, and the file its part goes to."""
+
+    source: int
+    """Index of the file among all sources."""
+    block: Block
+    target: Path
+
+
+class Part:
+    """Arrays of a finished part, those named or all; opened and closed at once. Raises what a damaged zip file raises.
+
+    `tokens` u32 [N] into `words`; `lengths` u32 [B]; `labels` i64 [B] into `label_names`; `sources` u64 [B], file index
+    << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]: was the document longer than `text.max_tokens`?
+    """
+
+    def __init__(self, path: Path, *names: str) -> None:
+        with np.load(path, allow_pickle=False) as arrays:
+            self._arrays = {name: arrays[name] for name in names or arrays.files}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = self._arrays[name]
+        return array
+
+    def items(self, name: str) -> list[Any]:
+        """The lists `words`, `label_names` (of strings) and `rejected` (of [file, line, reason])."""
+        items: list[Any] = json.loads(self._arrays[name].tobytes())
+        return items
+
+
+class Numbers(dict[str, int]):
+    """Numbers for names, in the order of their first appearance."""
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = len(self)
+        return number
+
+
+def make_part(job: Job, data: Data, text: Text, tokenizer: Tokenizer) -> int:
+    """Reads, tokenizes and writes one part; returns how many rows it read, rejected ones included."""
+    rows, rejected = parse(job.block, data)
+    words, names = Numbers(), Numbers()
+    tokens, lengths = array("I"), array("I")
+    for row in rows:
+        found = tokenizer(row.text)
+        lengths.append(len(found))
+        tokens.extend(map(words.__getitem__, found[: text.max_tokens]))
+    whole = np.array(lengths, dtype=np.uint32)
+    keys = _keys(row.text for row in rows)
+    arrays: dict[str, Any] = {
+        "tokens": np.array(tokens, dtype=np.uint32),
+        "lengths": np.minimum(whole, text.max_tokens).astype(np.uint32),
+        "cut": whole > text.max_tokens,
+        "labels": np.array([names[encodable(row.label)] for row in rows], dtype=np.int64),
+        "sources": np.array([job.source << 40 | row.line for row in rows], dtype=np.uint64),
+        "keys": keys,
+        "groups": _keys(row.group for row in rows) if data.group else keys,
+        "words": _json(list(words)),
+        "label_names": _json(list(names)),
+        "rejected": _json([[bad.file, bad.line, bad.reason] for bad in rejected]),
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_atomically(job.target, file.getvalue())
+    return len(rows) + len(rejected)
+
+
+def make_parts(jobs: Iterable[Job], data: Data, text: Text, workers: int, done: Callable[[int], None]) -> None:
+    """Makes the parts that are not there yet; `done` gets the rows of each new one. `workers` 0: in this process.
+
+    Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
+    """
+    missing = (job for job in jobs if not _is_whole(job.target))
+    if workers == 0:
+        tokenizer = None
+        for job in missing:
+            tokenizer = tokenizer or Tokenizer(text.language, text.lower)
+            done(make_part(job, data, text, tokenizer))
+        return
+    # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text)) as pool:
+        try:
+            for rows in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
+                done(rows)
+        except BrokenProcessPool:
+            raise InfrastructureError(
+                "A process that tokenizes died (out of memory?). The parts that were finished are kept: "
+                "the same command goes on from there."
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iterator[int]:
+    running: deque[Future[int]] = deque()
+    for job in jobs:
+        running.append(pool.submit(_work, job))
+        if len(running) >= limit:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+_worker: tuple[Data, Text] | None = None  # of this worker process, set once by its initializer
+
+
+def _begin_worker(data: Data, text: Text) -> None:
+    global _worker
+    # Ctrl-C reaches the whole process group: the parent alone decides. If the parent is killed, so are we; it may have
+    # died before this line, then init is our parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is None or os.getppid() != parent.pid:
+        os._exit(1)
+    _worker = (data, text)
+
+
+def _work(job: Job) -> int:
+    assert _worker is not None
+    data, text = _worker
+    return make_part(job, data, text, _tokenizer(text.language, text.lower))
+
+
+@functools.cache
+def _tokenizer(language: str, lower: bool) -> Tokenizer:
+    """Not made by the initializer: what is raised there ends a pool without saying why."""
+    return Tokenizer(language, lower)
+
+
+def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    return np.fromiter((text_key(text) for text in texts), dtype=np.uint64)
+
+
+def _json(value: list[Any]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+
+
+def _is_whole(path: Path) -> bool:
+    """Was this part finished? Reading it checks the checksums of the zip file."""
+    try:
+        Part(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""What preparation did, told to a person in a few lines."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+SHOWN_REJECTED = 20
+
+Say = Callable[[str], None]
+
+
+def tell(report: Mapping[str, Any], say: Say) -> None:
+    """The result in a few lines, for a person."""
+    splits = report["splits"]
+    say(
+        f"{report['rows']:,} rows: "
+        + " · ".join(f"{name} {split['documents']:,}" for name, split in splits.items())
+        + f" · rejected {report['rejected']:,} · duplicates dropped {report['duplicates']['dropped']:,}"
+    )
+    known = (f"{name} {1 - split['unknown_tokens'] / max(split['tokens'], 1):.1%}" for name, split in splits.items())
+    say(
+        f"{splits['train']['tokens']:,} training tokens · vocabulary {report['words']:,} of "
+        f"{report['distinct_words']:,} words · known tokens: {', '.join(known)} · {report['classes']} labels"
+    )
+    tell_remarks(report, say)
+
+
+def tell_remarks(report: Mapping[str, Any], say: Say) -> None:
+    """What is out of the ordinary: rejected rows, duplicates, cut documents, unknown labels."""
+    for line in _remarks(report):
+        say(line)
+
+
+def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
+    for file, row, reason in report["rejected_rows"][:SHOWN_REJECTED]:
+        yield f"  rejected {file}:{row}: {reason}"
+    if report["rejected"] > SHOWN_REJECTED:
+        yield f"  and {report['rejected'] - SHOWN_REJECTED:,} more"
+    duplicates = report["duplicates"]
+    if duplicates.get("repeated_in_train"):
+        other = f", {duplicates['repeated_with_other_label']:,} of them with another label"
+        kept = "dropped" if duplicates["dropped"] else "kept"
+        yield (
+            f"duplicates: {duplicates['repeated_in_train']:,} training rows repeat an earlier text"
+            + (other if duplicates["repeated_with_other_label"] else "")
+            + f" ({kept})"
+        )
+    for name, split in report["splits"].items():
+        if count := duplicates.get(f"{name}_also_in_train"):
+            yield f"duplicates: {count:,} {name} texts are in the training split too (kept)"
+        if split["cut"]:
+            yield f"{name}: {split['cut']:,} documents were cut to text.max_tokens = {report['max_tokens']:,}"
+        if split["without_known_word"]:
+            yield f"{name}: {split['without_known_word']:,} documents hold no known word"
+        if unknown := split["unknown_labels"]:
+            named = ", ".join(f"{label!r} ({count:,})" for label, count in list(unknown.items())[:10])
+            count = sum(unknown.values())
+            yield f"{name}: {count:,} documents have labels that training lacks, and count as wrong: {named}"

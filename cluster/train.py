@@ -1,0 +1,265 @@
+"""One rank of a training run.
+
+muster train sentiment                                             decides by itself how many ranks to start
+torchrun --nproc-per-node 2 -m cluster.train sentiment             two ranks, started by torch's own launcher
+torchrun --nproc-per-node 2 -m cluster.train --resume runs/sentiment
+python -m cluster.train sentiment train.epochs=1 --run /tmp/try    one rank, no launcher
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from cluster.config.load import from_toml_with, load, to_toml
+from cluster.config.schema import Recipe
+from cluster.data.durable import write_atomically
+from cluster.data.manifest import Manifest, open_prepared
+from cluster.data.order import Order, OrderSettings
+from cluster.data.shards import ShardReader
+from cluster.errors import Interrupted, MusterError, RunError
+from cluster.models.build import build_model
+from cluster.plan.plan import Plan, describe, keep_stored, make_plan
+from cluster.prepare import prepare
+from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
+from cluster.tasks.classify import Classify
+from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
+from cluster.training.faults import StopFlag, die_with_parent, dump_stacks_on_crash, write_failure
+from cluster.training.loop import Trainer, fit
+from cluster.training.monitor import Monitor, Silent
+from cluster.training.optim import build_optimizer
+from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
+from cluster.training.scoring import evaluate
+from cluster.training.verdict import write_verdict
+
+ATTEMPT = "MUSTER_ATTEMPT"
+"""Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train one rank to the end, a stop, or an error; the exit code says which (`cluster/errors.py`)."""
+    options = _parse(arguments)
+    rank = environment()[0]
+    under_agent = ATTEMPT in os.environ
+    if under_agent:
+        os.dup2(1, 2)  # one log for a rank: the agent has sent standard output there
+        die_with_parent(signal.SIGKILL)
+    dump_stacks_on_crash()
+    with StopFlag().listening() as stop:
+        try:
+            record(_train)(options, stop)
+        except BaseException as error:
+            if under_agent:
+                write_failure(RunFolder(options.resume).rank_failure(int(os.environ[ATTEMPT]), rank), rank, error)
+            if not isinstance(error, MusterError):
+                raise
+            print(f"muster: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m cluster.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("words", nargs="*", metavar="RECIPE key=value", help="a recipe (name or path), then settings")
+    parser.add_argument("--run", type=Path, help="folder of the new run (default: runs/RECIPE)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run; then only launch.* settings")
+    options = parser.parse_intermixed_args(arguments)
+    if options.resume is None and not options.words:
+        parser.error("name a recipe, or --resume RUN")
+    return options
+
+
+def _train(options: argparse.Namespace, stop: StopFlag) -> None:
+    """A run from its folder to its scores."""
+    run, recipe = _open(options)
+    manifest = open_prepared(Path(read_json(run.record)["prepared"]))
+    plan = make_plan(recipe, machine(), ranks=environment()[2])
+    if run.plan.exists():
+        plan = keep_stored(plan, read_json(run.plan), recipe)
+    with _held(run), started(plan, recipe.train.strict) as world:
+        attempt = int(os.environ.get(ATTEMPT, run.attempts() - 1))
+        trainer, state = _build(run, recipe, manifest, plan, world, stop)
+        try:
+            state = fit(trainer, state)
+        except Interrupted as interruption:
+            if world.rank == 0:
+                step = run.checkpoint_steps()[-1]
+                write_verdict(run, "checkpointed", str(interruption), attempt=attempt, step=step)
+            raise
+        finally:
+            trainer.monitor.close()
+        _finish(run, trainer, manifest, state)
+        if world.rank == 0:
+            write_verdict(run, "done", f"Finished after {state.step} steps.", attempt=attempt, step=state.step)
+
+
+def _open(options: argparse.Namespace) -> tuple[RunFolder, Recipe]:
+    """The run to go on with, or a new one, which global rank 0 makes before it joins the others.
+
+    The others wait for its files, not inside a collective: preparing may take longer than any timeout.
+    """
+    if options.resume is not None:
+        run = open_run(options.resume)
+        if environment()[0] == 0 and ATTEMPT not in os.environ:
+            run.attempt_logs(run.attempts()).mkdir(parents=True)
+        return run, from_toml_with(run.recipe.read_text(), options.words)
+    name, *overrides = options.words
+    recipe = load(name, overrides)
+    run = RunFolder(options.run or Path("runs") / Path(name).stem)
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if environment()[0] == 0 and not (restarted and run.record.exists()):
+        _refuse_existing(run)
+        prepared = prepare(recipe, lambda line: print(line, file=sys.stderr, flush=True))
+        create_run(run, to_toml(recipe), prepared)
+        run.attempt_logs(0).mkdir(parents=True)
+    while not run.attempts():
+        time.sleep(0.1)  # if rank 0 fails meanwhile, the launcher ends this process
+    return open_run(run.path), recipe
+
+
+def _refuse_existing(run: RunFolder) -> None:
+    state = run_state(run)
+    if state != "absent":
+        raise RunError(
+            f"{run.path} holds a run already ({state}): go on with it (--resume {run.path}), or choose another folder "
+            "with --run DIR."
+        )
+
+
+@contextlib.contextmanager
+def _held(run: RunFolder) -> Any:
+    """The run's lock, unless the agent holds it for us, or we are not the rank that should."""
+    if ATTEMPT in os.environ or environment()[0] != 0:
+        yield
+        return
+    with locked(run):
+        yield
+
+
+def _build(
+    run: RunFolder, recipe: Recipe, manifest: Manifest, plan: Plan, world: World, stop: StopFlag
+) -> tuple[Trainer, TrainState]:
+    """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
+    reader = ShardReader(manifest.folder, "train")
+    order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths)
+    torch.manual_seed(recipe.train.seed)
+    model = build_model(recipe.model, manifest.vocabulary_rows, len(manifest.labels))
+    if plan.precision == "float64":
+        model = model.double()
+    checkpoints = Checkpoints(run, recipe.train.keep_checkpoints, f"{manifest.fingerprint}/{order.fingerprint()}")
+    model = model.to(world.device)
+    optimizer = build_optimizer(model, recipe.optim, world.device)
+    state = _restore(checkpoints, model, optimizer, world)
+    total_steps = _fixed_at_first_start(run, recipe, plan, order, world)
+    if recipe.train.compile:
+        model.compile()
+    task = Classify(list(manifest.labels))
+    validate = None
+    if "validation" in manifest.splits:
+        validation = ShardReader(manifest.folder, "validation")
+
+        def validate() -> dict[str, Any]:
+            return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens)
+
+    trainer = Trainer(
+        recipe=recipe,
+        plan=plan,
+        world=world,
+        task=task,
+        model=wrapped(model, world),
+        optimizer=optimizer,
+        reader=reader,
+        order=order,
+        total_steps=total_steps,
+        checkpoints=checkpoints,
+        monitor=Monitor(run.metrics, state.step) if world.rank == 0 else Silent(),
+        stop=stop,
+        validate=validate,
+    )
+    return trainer, state
+
+
+def _restore(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> TrainState:
+    """Rank 0 looks for the newest whole checkpoint and tells the others its step. A collective."""
+    newest: int | None = 0  # what the other ranks add to the sum
+    if world.rank == 0:
+        checkpoints.sweep()
+        newest = checkpoints.newest()
+    step = int(world.sum(torch.tensor([-1 if newest is None else newest], device=world.device)).item())
+    if step < 0:
+        return TrainState()
+    state = checkpoints.load(step, model, optimizer)
+    if world.rank == 0:
+        print(f"resuming after step {step}", flush=True)
+    return state
+
+
+def _fixed_at_first_start(run: RunFolder, recipe: Recipe, plan: Plan, order: Order, world: World) -> int:
+    """Store what the bits depend on at the first start, compare with it later. Returns the run's steps. A
+    collective."""
+    if world.rank == 0:
+        print(describe(plan, machine()), flush=True)
+        if run.plan.exists():
+            differences = plan.differences(read_json(run.plan))
+            if differences:
+                print(f"not bit-equal to the attempts before: {', '.join(differences)}", flush=True)
+        else:
+            total = recipe.train.steps
+            if total == "auto":
+                total = sum(order.steps_per_epoch(epoch) for epoch in range(recipe.train.epochs))
+            versions = {"torch": torch.__version__, "total_steps": total, "documents": len(order.lengths)}
+            contents = dataclasses.asdict(plan) | versions
+            write_atomically(run.plan, json.dumps(contents, indent=2).encode() + b"\n")
+    world.barrier()
+    return int(read_json(run.plan)["total_steps"])
+
+
+def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainState) -> None:
+    """Score the best weights on the test split, and write the model that `predict` uses. Collectives inside."""
+    world = trainer.world
+    model = inner(trainer.model)
+    world.barrier()  # rank 0 has written the last weights
+    if state.best_step >= 0:
+        best = run.best_at(state.best_step)
+        verify_folder(best)
+        model.load_state_dict(load_file(best / "model.safetensors"))
+    figures = None
+    if "test" in manifest.splits:
+        test = ShardReader(manifest.folder, "test")
+        figures = evaluate(model, trainer.task, test, world, trainer.plan, trainer.recipe.train.micro_batch_tokens)
+    if world.rank == 0:
+        description = {
+            "model": dataclasses.asdict(trainer.recipe.model),
+            "labels": list(manifest.labels),
+            "layout": manifest.layout,
+            "vocabulary_rows": manifest.vocabulary_rows,
+            "step": state.best_step if state.best_step >= 0 else state.step,
+        }
+        shutil.rmtree(run.model, ignore_errors=True)
+        weights = {name: value.float() for name, value in weights_of(model).items()}
+        texts = {
+            "model.json": json.dumps(description, indent=2),
+            "encoder.json": (manifest.folder / "encoder.json").read_text(encoding="utf-8"),
+        }
+        write_tensors(run.model, {"weights.safetensors": weights}, texts)
+        if figures is not None:
+            figures |= {"split": "test", "step": description["step"]}
+            write_atomically(run.evaluation, json.dumps(figures, indent=1).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    leave(main())

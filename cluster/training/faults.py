@@ -1,0 +1,93 @@
+"""What happens to a rank from outside, and what it leaves behind when it fails.
+
+A signal only sets a flag; the ranks agree on it with the step. A rank that fails writes down why, in the run folder,
+because launchers lose both exit codes and words.
+"""
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from cluster.data.durable import write_atomically
+from cluster.errors import MusterError
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class StopFlag:
+    """Set by SIGINT, SIGTERM or SIGUSR1; read once a step."""
+
+    def __init__(self) -> None:
+        self.signal_name = ""
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.signal_name)
+
+    def _set(self, number: int, _: FrameType | None) -> None:
+        self.signal_name = signal.Signals(number).name
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["StopFlag"]:
+        before = {n: signal.signal(n, self._set) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def die_with_parent(with_signal: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies, so that nobody is left training unwatched.
+
+    Linux only (prctl(2)); elsewhere nothing happens.
+    """
+    parent = os.getppid()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call
+            os.kill(os.getpid(), with_signal)
+
+
+def dump_stacks_on_crash() -> None:
+    """A segmentation fault or abort prints every thread's Python stack to standard error."""
+    faulthandler.enable()
+
+
+def write_failure(path: Path, rank: int, error: BaseException) -> None:
+    """Leave word of why this rank ends, for the agent's verdict."""
+    record: dict[str, Any] = {
+        "rank": rank,
+        "time": time.time(),
+        "kind": type(error).__name__,
+        "message": str(error),
+        "exit_code": error.exit_code if isinstance(error, MusterError) else None,
+        "expected": isinstance(error, MusterError),
+        "because_of_a_peer": is_peer_failure(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    with contextlib.suppress(OSError):  # a full disk must not hide the first error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(record, indent=2).encode())
+
+
+def is_peer_failure(error: BaseException) -> bool:
+    """Whether an error only says that another rank is gone: the other rank's own error is then the one to show."""
+    if isinstance(error, MusterError):
+        return False
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    words = str(error)
+    # gloo raises a plain RuntimeError; these are its words for a peer that closed its side.
+    return isinstance(error, RuntimeError) and ("Connection closed by peer" in words or "gloo" in words.lower())

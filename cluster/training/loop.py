@@ -1,0 +1,261 @@
+"""The training loop: steps, and what happens between them (log, evaluate, save, stop)."""
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cluster.config.schema import Recipe
+from cluster.data.order import Order
+from cluster.data.permutation import mix
+from cluster.data.shards import ShardReader
+from cluster.errors import Interrupted, NonFiniteError
+from cluster.loader import LoadedStep, StepLoader
+from cluster.metrics import headline
+from cluster.plan.plan import Plan
+from cluster.tasks.task import Task
+from cluster.training.checkpoint import Checkpoints, TrainState
+from cluster.training.faults import StopFlag
+from cluster.training.monitor import Monitor, Silent
+from cluster.training.optim import learning_rate, set_learning_rate
+from cluster.training.parallel import World, autocast, inner, unsynchronised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """The parts of one attempt, put together by `cluster/train.py`."""
+
+    recipe: Recipe
+    plan: Plan
+    world: World
+    task: Task
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    reader: ShardReader
+    order: Order
+    total_steps: int
+    checkpoints: Checkpoints
+    monitor: Monitor | Silent
+    stop: StopFlag
+    validate: Callable[[], dict[str, Any]] | None
+    """Evaluates the validation split on all ranks (a collective), if there is one."""
+
+
+def fit(trainer: Trainer, state: TrainState) -> TrainState:
+    """Train from `state` to the last step. Raises Interrupted after a checkpoint if a signal came, NonFiniteError."""
+    if state.ended or state.step >= trainer.total_steps:
+        return state
+    strict = trainer.recipe.train.strict
+    loader = StepLoader(
+        trainer.reader,
+        trainer.order,
+        state.position,
+        trainer.total_steps,
+        rank=trainer.world.rank,
+        ranks=trainer.world.size,
+        fuse_tokens=0 if strict else trainer.recipe.train.micro_batch_tokens,
+        device=trainer.world.device,
+    )
+    pace = Pace(state.step)
+    checks = StepChecks(trainer)
+    with loader:
+        for loaded in loader:
+            if loaded.step == state.step and pace.steps == 0 and trainer.world.size > 1:
+                _rehearse(trainer, loaded)
+            loss, norm = train_step(trainer, loaded)
+            checks.start(loaded, loss, norm)
+            pace.count(loaded)
+            state = dataclasses.replace(state, step=loaded.step + 1, position=loaded.planned.following)
+            state = _between_steps(trainer, state, loaded, checks, pace)
+            if state.ended:
+                break
+    return state
+
+
+def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
+    """One optimizer step. Returns this rank's part of the mean loss and the gradient norm (0 if it is not clipped)."""
+    config = trainer.recipe.optim
+    set_learning_rate(trainer.optimizer, learning_rate(config, loaded.step, trainer.total_steps))
+    loss = backward(trainer, loaded)
+    norm = torch.zeros((), device=trainer.world.device)
+    if math.isfinite(config.clip_norm):
+        norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), config.clip_norm)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return loss, norm
+
+
+def backward(trainer: Trainer, loaded: LoadedStep) -> Tensor:
+    """Gradients of the step's mean loss, averaged over ranks by the last backward. A collective.
+
+    DDP divides the sum over ranks by their number, so each rank's sum of losses is scaled by ranks / targets of the
+    whole step, which every rank knows: unequal shares need no weighting and no talk.
+    """
+    seed = trainer.recipe.train.seed
+    scale = trainer.world.size / loaded.targets
+    total = torch.zeros((), dtype=torch.float64, device=trainer.world.device)
+    for index, batch in enumerate(loaded.batches):
+        last = index == len(loaded.batches) - 1
+        with contextlib.nullcontext() if last else unsynchronised(trainer.model):
+            torch.manual_seed(mix(seed, loaded.step, batch.micro_batch))
+            with autocast(trainer.plan, trainer.world):
+                outputs = trainer.model(batch.tokens, batch.lengths, batch.weights)
+            loss_sum = trainer.task.loss_sum(outputs, batch.labels)
+            (loss_sum * (0.0 if batch.idle else scale)).backward()  # type: ignore[no-untyped-call]
+        if not batch.idle:
+            total += loss_sum.detach()
+    return total / loaded.targets
+
+
+def _rehearse(trainer: Trainer, loaded: LoadedStep) -> None:
+    """One discarded forward and backward at the start of every attempt. A collective.
+
+    DDP lays out its buckets anew after its first backward; without this a resumed run on three or more ranks would
+    sum its
+    first gradients in another order than the run that was never stopped.
+    """
+    buffers = [buffer.clone() for buffer in trainer.model.buffers()]
+    backward(trainer, loaded)
+    trainer.optimizer.zero_grad(set_to_none=True)
+    for buffer, before in zip(trainer.model.buffers(), buffers, strict=True):
+        buffer.copy_(before)
+
+
+def _between_steps(
+    trainer: Trainer, state: TrainState, loaded: LoadedStep, checks: "StepChecks", pace: "Pace"
+) -> TrainState:
+    """Everything that is due after a step; the order (evaluate, then save) puts the best figure into the checkpoint."""
+    config = trainer.recipe.train
+    last = state.step >= trainer.total_steps
+    saving = last or state.step % config.checkpoint_steps == 0
+    logging = last or state.step % config.log_steps == 0
+    evaluating = trainer.validate is not None and (last or _evaluation_is_due(trainer.recipe, state, loaded))
+    wanted = logging or saving or evaluating
+    loss, norm, stopping = checks.finish(wait=wanted)
+    if logging:
+        rate = learning_rate(trainer.recipe.optim, loaded.step, trainer.total_steps)
+        clipping = {"gradient_norm": norm} if math.isfinite(trainer.recipe.optim.clip_norm) else {}
+        trainer.monitor.write(
+            "step", step=state.step, epoch=loaded.planned.position.epoch, loss=loss, learning_rate=rate,
+            **pace.rates(), **clipping,
+        )  # fmt: skip
+    if evaluating:
+        state = _evaluate(trainer, state, loaded)
+        pace.restart()
+    if saving or stopping or state.ended:
+        _save(trainer, state)
+        pace.restart()
+    if stopping and not (last or state.ended):
+        raise Interrupted(
+            f"Stopped after step {state.step} of {trainer.total_steps} "
+            f"({trainer.stop.signal_name or 'asked by another rank'}); "
+            "a checkpoint was saved."
+        )
+    return state
+
+
+def _evaluation_is_due(recipe: Recipe, state: TrainState, loaded: LoadedStep) -> bool:
+    steps = recipe.evaluate.steps
+    return loaded.planned.ends_epoch if steps == "epoch" else state.step % steps == 0
+
+
+def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainState:
+    """Validate on all ranks (a collective), keep the weights if they are the best so far, count towards patience."""
+    assert trainer.validate is not None
+    trainer.model.eval()
+    figures = headline(trainer.validate())
+    trainer.model.train()
+    metric = trainer.recipe.evaluate.metric
+    value = figures[metric]
+    better = state.best_step < 0 or (value < state.best_value if metric == "loss" else value > state.best_value)
+    if better:
+        if trainer.world.rank == 0:
+            trainer.checkpoints.commit_best(state.step, inner(trainer.model))
+        state = dataclasses.replace(state, best_step=state.step, best_value=value, evaluations_since_best=0)
+    else:
+        since = state.evaluations_since_best + 1
+        state = dataclasses.replace(
+            state, evaluations_since_best=since, ended=since >= trainer.recipe.evaluate.patience
+        )
+    epoch = loaded.planned.position.epoch
+    trainer.monitor.write("evaluation", step=state.step, epoch=epoch, split="validation", **figures, best=better)
+    return state
+
+
+def _save(trainer: Trainer, state: TrainState) -> None:
+    """Rank 0 writes; the others meet it again in the next step's reduction."""
+    if trainer.world.rank == 0:
+        before = time.perf_counter()
+        written = trainer.checkpoints.commit(state, inner(trainer.model), trainer.optimizer)
+        trainer.monitor.write("checkpoint", step=state.step, seconds=time.perf_counter() - before, bytes=written)
+
+
+class StepChecks:
+    """Loss, finiteness and the wish to stop, reduced over ranks once a step, so that all ranks decide alike.
+
+    On a GPU the result is read one step late, before anything is saved, so that the host need not wait for each step.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self._pending: list[tuple[LoadedStep, Tensor]] = []
+        self._latest = (math.nan, 0.0, False)
+
+    def start(self, loaded: LoadedStep, loss: Tensor, norm: Tensor) -> None:
+        """A collective: [loss, ranks that want to stop], with this rank's gradient norm, equal on all, behind it."""
+        stop = torch.tensor(float(self.trainer.stop.is_set), dtype=torch.float64)
+        sums = torch.stack([loss, stop.to(loss.device, non_blocking=True)])
+        self.trainer.world.sum(sums)
+        self._pending.append((loaded, torch.cat([sums, norm.double().reshape(1)])))
+
+    def finish(self, wait: bool) -> tuple[float, float, bool]:
+        """(mean loss, gradient norm, whether to stop) of the newest step that is read. Raises NonFiniteError."""
+        behind = 0 if wait or self.trainer.world.device.type == "cpu" else 1
+        while len(self._pending) > behind:
+            loaded, figures = self._pending.pop(0)
+            loss, stops, norm = figures.tolist()  # the host waits for the device here
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise self._not_finite(loaded, loss, norm)
+            self._latest = (loss, norm, stops > 0)
+        return self._latest
+
+    def _not_finite(self, loaded: LoadedStep, loss: float, norm: float) -> NonFiniteError:
+        documents = sorted({int(i) for ids in loaded.planned.micro_batches for i in ids})
+        shown = ", ".join(map(str, documents[:20])) + (" ..." if len(documents) > 20 else "")
+        return NonFiniteError(
+            f"Step {loaded.step} on rank {self.trainer.world.rank}: loss {loss}, gradient norm {norm}, "
+            "neither may be NaN or "
+            f"infinite. Its documents: {shown}. Nothing was saved since the last checkpoint, which is "
+            "whole. Try a smaller "
+            "optim.learning_rate, optim.clip_norm=1.0, or train.precision=float32."
+        )
+
+
+class Pace:
+    """Examples and real tokens per second since the last line, over all ranks."""
+
+    def __init__(self, step: int) -> None:
+        self.steps = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self._since = time.perf_counter()
+        self._examples = 0
+        self._tokens = 0
+
+    def count(self, loaded: LoadedStep) -> None:
+        self.steps += 1
+        self._examples += loaded.targets
+        self._tokens += loaded.tokens
+
+    def rates(self) -> dict[str, float]:
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        rates = {"examples_per_second": self._examples / seconds, "tokens_per_second": self._tokens / seconds}
+        self.restart()
+        return rates

@@ -1,0 +1,159 @@
+"""Who this process is among the ranks, how they start and end together, and how gradients are averaged."""
+
+import contextlib
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import psutil
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cluster.errors import DeviceError, Interrupted
+from cluster.plan.plan import Machine, Plan
+
+BUCKET_MEBIBYTES = 25
+"""Gradients are summed in buckets of this size (torch's default); the order of summation, so the bits, depend on it."""
+
+
+_ended: list[Any] = []
+"""Groups that are over, kept from being deleted: the last reference to a gloo group is DDP's, whose deletion joins
+gloo's
+threads while it holds the interpreter's lock, and a thread that still lets go of a tensor wants that lock (torch 2.13:
+about one end in ten hung). The process's end takes them along; see `leave`."""
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End a rank's process at once, without the interpreter's own clearing up, which would delete `_ended`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+@dataclass(frozen=True)
+class World:
+    """The one record of who this process is."""
+
+    rank: int
+    local_rank: int
+    size: int
+    ranks_of_node: int
+    device: torch.device
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over all ranks, in place. A collective."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def barrier(self) -> None:
+        """Wait for every rank. A collective."""
+        if self.size > 1:
+            dist.all_reduce(torch.zeros(1, device=self.device))
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+
+
+def environment() -> tuple[int, int, int, int]:
+    """(rank, local rank, world size, ranks of this node) as torch's launchers export them; one rank without a
+    launcher."""
+    return (
+        int(os.environ.get("RANK", "0")),
+        int(os.environ.get("LOCAL_RANK", "0")),
+        int(os.environ.get("WORLD_SIZE", "1")),
+        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    )
+
+
+def machine() -> Machine:
+    """What torch and the operating system say of this node."""
+    gpus = torch.cuda.device_count()
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if platform.system() == "Linux" else psutil.cpu_count() or 1,
+        gpus=gpus,
+        gpu_name=torch.cuda.get_device_name(0) if gpus else "",
+        bfloat16_gains=gpus > 0 and torch.cuda.get_device_capability(0) >= (8, 0),
+    )
+
+
+@contextlib.contextmanager
+def started(plan: Plan, strict: bool) -> Iterator[World]:
+    """Take this process's place among the ranks; leave it on any exit. Sets threads, device and determinism of
+    torch."""
+    rank, local_rank, size, ranks_of_node = environment()
+    torch.set_num_threads(plan.threads)
+    if strict:
+        # docs.nvidia.com/cuda/cublas, "Results reproducibility"
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    device = torch.device("cpu")
+    if plan.device == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise DeviceError(
+                f"Rank {rank} is number {local_rank} on its node, which has {torch.cuda.device_count()} GPUs: "
+                "start one rank for each GPU (--nproc-per-node), or use launch.device=cpu."
+            )
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    world = World(rank, local_rank, size, ranks_of_node, device)
+    if size == 1:
+        yield world
+        return
+    dist.init_process_group(
+        "nccl" if plan.device == "cuda" else "gloo",
+        device_id=device if plan.device == "cuda" else None,
+        timeout=datetime.timedelta(minutes=30),
+    )
+    try:
+        yield world
+    except Interrupted:  # all ranks have agreed to stop
+        _leave_group()
+        raise
+    # After any other error the others may sit in a collective that this rank will never join: leaving politely could
+    # wait for them, while the end of the process is noticed at once.
+    _leave_group()
+
+
+def _leave_group() -> None:
+    _ended.append(dist.group.WORLD)
+    dist.destroy_process_group()
+
+
+def wrapped(model: nn.Module, world: World) -> nn.Module:
+    """The model on its device, with gradients averaged over ranks if there are several. A collective."""
+    model = model.to(world.device)
+    if world.size == 1:
+        return model
+    return DistributedDataParallel(
+        model,
+        device_ids=[world.device.index] if world.device.type == "cuda" else None,
+        bucket_cap_mb=BUCKET_MEBIBYTES,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
+
+
+def unsynchronised(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Inside, a backward adds to this rank's gradients without averaging them."""
+    if isinstance(model, DistributedDataParallel):
+        return model.no_sync()
+    return contextlib.nullcontext()
+
+
+def inner(model: nn.Module) -> nn.Module:
+    """The model as it was built."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def autocast(plan: Plan, world: World) -> contextlib.AbstractContextManager[Any]:
+    """Where the plan says bfloat16, multiply in it; weights, gradients and sums stay float32."""
+    if plan.precision == "bfloat16":
+        return torch.autocast(world.device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

@@ -1,0 +1,61 @@
+"""Scores of a split: the same figures on any number of ranks.
+
+The micro-batches depend on the data and the recipe alone; ranks share them out, and only sums (counts, one loss)
+travel.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cluster.data.order import costs, deal
+from cluster.data.shards import ShardReader
+from cluster.loader import Gather
+from cluster.plan.plan import Plan
+from cluster.tasks.task import Task
+from cluster.training.parallel import World, autocast
+
+
+def evaluate(
+    model: nn.Module, task: Task, reader: ShardReader, world: World, plan: Plan, micro_batch_tokens: int
+) -> dict[str, Any]:
+    """Scores of a split. A collective: all ranks call it, with the unwrapped model, and all get the same figures.
+
+    A rank without a share takes part with zero sums; no logits are gathered.
+    """
+    gather = Gather(reader, world.device)
+    padded = not reader.weighted
+    micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
+    sums = task.empty_sums()
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), autocast(plan, world):
+        for index in deal(costs(micro_batches, reader.lengths, padded), world.size)[world.rank]:
+            batch = gather.batch(micro_batches[index], index)
+            if gather.stream is not None:
+                torch.cuda.current_stream(world.device).wait_stream(gather.stream)
+            task.add(sums, model(batch.tokens, batch.lengths, batch.weights), batch.labels)
+    model.train(was_training)
+    # Collectives, one for each kind of sum; NCCL wants them on the device.
+    added = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
+    return task.scores(added)
+
+
+def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:
+    """Document ids of each micro-batch: longest first under the budget if padded, in file order for bags."""
+    ids = np.argsort(-lengths.astype(np.int64), kind="stable") if padded else np.arange(len(lengths))
+    sizes = np.maximum(lengths[ids].astype(np.int64), 1)
+    ends = np.cumsum(sizes)
+    micro_batches = []
+    start = 0
+    while start < len(ids):
+        if padded:
+            count = max(1, micro_batch_tokens // int(sizes[start]))
+        else:
+            before = int(ends[start - 1]) if start else 0
+            count = max(1, int(np.searchsorted(ends, before + micro_batch_tokens, side="right")) - start)
+        micro_batches.append(ids[start : start + count])
+        start += count
+    return micro_batches

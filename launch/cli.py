@@ -1,0 +1,216 @@
+"""`muster`: what a person types. This file holds the words; `commands.py` does the work and is loaded only then."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError
+from launch.teach import COMMANDS, HEAD, TAIL, Command
+
+Add = Callable[[argparse.ArgumentParser], None]
+EXIT_INTERRUPTED = 130  # a shell's habit: 128 + SIGINT
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (`cluster/errors.py` says what each means)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except SystemExit as stop:  # argparse: 0 after --help, 2 for wrong usage
+        return stop.code if isinstance(stop.code, int) else EXIT_WRONG_INPUT
+    except MusterError as error:
+        print(f"muster: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("muster: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `muster explain | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it leaves
+        return EXIT_BROKEN_PIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        topic = arguments[1:2]
+        if topic and topic[0] in COMMANDS:
+            parser(topic[0]).print_help()
+        else:
+            print(overview())
+        return EXIT_DONE if arguments else EXIT_WRONG_INPUT
+    if arguments[0] == "--version":
+        import importlib.metadata
+
+        print(f"muster {importlib.metadata.version('muster-train')}")
+        return EXIT_DONE
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        print(f"muster: {_unknown(name)}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    # Intermixed: settings and options may stand in any order.
+    options = parser(name).parse_intermixed_args(rest)
+    sys.stdout.flush()
+    return _run(name, options, rest)
+
+
+def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
+    from launch import local
+
+    try:
+        if name == "predict":
+            local.become("cluster.predict", arguments)
+        if name == "data":
+            local.become("cluster.text.catalogue", arguments)
+        from launch import commands
+
+        work: dict[str, Callable[[argparse.Namespace], int]] = {
+            "train": commands.train,
+            "resume": commands.resume,
+            "evaluate": commands.evaluate,
+            "prepare": commands.prepare,
+            "check": commands.check,
+            "baseline": commands.baseline,
+            "explain": commands.explain,
+            "recipes": commands.recipes,
+            "schema": commands.schema,
+            "inspect": commands.inspect_order,
+        }
+        code = work[name](options)
+        sys.stdout.flush()
+        return code
+    except local.ChildFailed as failed:
+        return failed.exit_code
+
+
+def overview() -> str:
+    """What `muster --help` prints."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return f"{HEAD}\n\ncommands:\n{listed}\n\n{TAIL}"
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    command: Command = COMMANDS[name]
+    built = argparse.ArgumentParser(
+        prog=f"muster {name}",
+        description=command.about,
+        epilog=command.examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    ARGUMENTS[name](built)
+    if name not in ("predict", "data"):  # these say it in their own words
+        built.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
+    return built
+
+
+def _recipe(built: argparse.ArgumentParser) -> None:
+    built.add_argument(
+        "recipe", metavar="RECIPE", help="a shipped recipe (`muster recipes`) or the path of a .toml file"
+    )
+    built.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="settings, as in train.epochs=3")
+
+
+def _train(built: argparse.ArgumentParser) -> None:
+    _recipe(built)
+    built.add_argument("--run", metavar="DIR", help="folder of the new run (default: runs/RECIPE)")
+
+
+def _run_and_launch(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a run")
+    built.add_argument(
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="launch.key=value",
+        help="settings of [launch], as in launch.ranks=2",
+    )
+
+
+def _evaluate(built: argparse.ArgumentParser) -> None:
+    _run_and_launch(built)
+    built.add_argument("--data", metavar="FILE", help="labelled examples to score instead of the test split")
+
+
+def _explain(built: argparse.ArgumentParser) -> None:
+    built.add_argument(
+        "key", nargs="?", default="", metavar="KEY", help="a setting or a section; without it, everything"
+    )
+
+
+def _data(built: argparse.ArgumentParser) -> None:
+    built.add_argument("action", choices=["list", "fetch", "path"])
+    built.add_argument("name", nargs="?", metavar="NAME", help="a set of the catalogue")
+    built.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _inspect(built: argparse.ArgumentParser) -> None:
+    built.add_argument("what", choices=["order"])
+    _recipe(built)
+    built.add_argument(
+        "--ranks", type=_whole, default=1, metavar="R", help="ranks to share each step among (default: 1)"
+    )
+    built.add_argument(
+        "--steps", type=_range, default=(0, 10), metavar="A:B", help="from step A up to, not including, B"
+    )
+
+
+def _predict(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a finished run")
+    built.add_argument(
+        "texts", nargs="*", default=[], metavar="TEXT", help="texts to classify; without any, lines of stdin"
+    )
+    built.add_argument("--input", metavar="FILE", help="JSON lines to classify")
+    built.add_argument("--output", metavar="FILE", help="where to write JSON lines with label and probabilities")
+    built.add_argument(
+        "--field", metavar="NAME", help="the field of --input that holds the text (default: as in training)"
+    )
+    built.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def _nothing(built: argparse.ArgumentParser) -> None:
+    pass
+
+
+ARGUMENTS: dict[str, Add] = {
+    "train": _train,
+    "resume": _run_and_launch,
+    "predict": _predict,
+    "evaluate": _evaluate,
+    "prepare": _recipe,
+    "check": _recipe,
+    "baseline": _recipe,
+    "recipes": _nothing,
+    "explain": _explain,
+    "schema": _nothing,
+    "data": _data,
+    "inspect": _inspect,
+}
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, at least 1")
+    return int(text)
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, colon, last = text.partition(":")
+    if not colon or not (first.isdecimal() and last.isdecimal()) or int(first) >= int(last):
+        raise argparse.ArgumentTypeError(f"{text!r} is not A:B with A < B, such as 0:10 for the first ten steps")
+    return int(first), int(last)
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"Did you mean `muster {close[0]}`?" if close else f"The commands are {', '.join(COMMANDS)}."
+    return f"there is no command {name!r}. {hint} `muster --help` shows them all."

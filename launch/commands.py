@@ -1,0 +1,280 @@
+"""What each command of `muster` does: the order of things, no more. Loaded when a command runs: it needs pydantic."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster.config.describe import as_data, find_all, json_schema
+from cluster.config.describe import explain as explain_setting
+from cluster.config.load import Loaded, from_toml_with, open_recipe, shipped, to_toml
+from cluster.config.schema import Recipe
+from cluster.config.settings import sections, settings
+from cluster.errors import EXIT_DONE, RunError
+from cluster.plan.plan import describe, make_plan
+from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
+from launch import check as checks
+from launch import local, scores
+from launch.watch import Follower, Watch, evaluation_line
+
+
+def train(options: argparse.Namespace) -> int:
+    """A new run, from raw text to scores."""
+    loaded = _open(options)
+    run = RunFolder(Path(options.run or f"runs/{loaded.name}"))
+    refuse_taken(run)
+    make_plan(loaded.recipe, checks.machine())  # refuses now what the agent would refuse after the preparation
+    prepared = _prepare(options)
+    create_run(run, to_toml(loaded.recipe), Path(prepared["prepared"]))
+    return _attempt(run, loaded.recipe, [], options.json)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a run from its last checkpoint."""
+    run = open_run(Path(options.run))
+    recipe = from_toml_with(_text(run.recipe), options.overrides, str(run.recipe))
+    match run_state(run):
+        case "finished":
+            local.say(f"{run.path} has finished; there is nothing left to do.")
+            return _report(run, recipe, options.json, seconds=0.0)
+        case "running":
+            raise RunError(f"{run.path} is being trained by another process: wait for it, or stop it first.")
+        case _:
+            _prepare_again(run)
+            return _attempt(run, recipe, options.overrides, options.json)
+
+
+def refuse_taken(run: RunFolder) -> None:
+    """Raises RunError if a new run cannot have this folder, naming the ways on."""
+    path, another = run.path, "Begin another with --run DIR."
+    match run_state(run) if path.is_dir() else "absent":
+        case "finished":
+            accuracy = read_json(run.evaluation).get("accuracy") if run.evaluation.exists() else None
+            scored = f" (test accuracy {accuracy:.4f})" if isinstance(accuracy, float) else ""
+            raise RunError(
+                f"{path} holds a finished run{scored}. "
+                f"Use it with `muster predict {path}` or `muster evaluate {path}`. {another}"
+            )
+        case "running":
+            raise RunError(f"{path} is being trained by another process. {another}")
+        case "interrupted" | "created":
+            steps = run.checkpoint_steps()
+            where = (
+                f"stopped after the checkpoint of step {steps[-1]:,}"
+                if steps
+                else "stopped before its first checkpoint"
+            )
+            raise RunError(f"{path} holds a run that {where}. Go on with: muster resume {path}\n{another}")
+        case _:
+            _refuse_unusable(path)
+
+
+def _refuse_unusable(path: Path) -> None:
+    """What `create_run` would refuse, before anybody waits for a preparation."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file: a run needs a folder of its own. Choose another with --run DIR.")
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(
+            f"The run folder {path} cannot be written (no rights in {there}). Choose another with --run DIR."
+        )
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{path} is not empty: a new run needs a folder of its own. Choose another with --run DIR.")
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Raw text to shards, ahead of a run."""
+    _open(options)
+    answer = _prepare(options)
+    print(json.dumps(answer, indent=2) if options.json else answer["prepared"])
+    return EXIT_DONE
+
+
+def check(options: argparse.Namespace) -> int:
+    """Everything that can be known to be wrong before anything is started."""
+    loaded = _open(options)
+    machine = checks.machine()
+    plan = make_plan(loaded.recipe, machine)
+    checks.check_sources(loaded.recipe)
+    planned = describe(plan, machine)
+    if options.json:
+        report = {"recipe": loaded.name, "valid": True, "notes": loaded.notes, "plan": planned}
+        print(json.dumps({**report, "settings": _settings(loaded.recipe)}, indent=2))
+    else:
+        print(f"{options.recipe} is valid: its settings hold, its sources are there.\nHere it would run on: {planned}")
+    return EXIT_DONE
+
+
+def explain(options: argparse.Namespace) -> int:
+    """What a setting means and allows."""
+    if not options.json:
+        print(explain_setting(options.key))
+        return EXIT_DONE
+    section = options.key.strip("[]")
+    if not options.key or section in sections():
+        found = [s for s in settings() if s.section == section or not options.key]
+    else:
+        found = find_all(options.key)
+    print(json.dumps([as_data(setting) for setting in found], indent=2))
+    return EXIT_DONE
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """The recipes that come with muster."""
+    about = {name: _text(path).partition("\n")[0].removeprefix("# ") for name, path in shipped().items()}
+    if options.json:
+        print(json.dumps([{"name": n, "about": a, "path": str(shipped()[n])} for n, a in about.items()], indent=2))
+    else:
+        width = max(map(len, about))
+        print("\n".join(f"{name:<{width}}  {words}" for name, words in about.items()))
+    return EXIT_DONE
+
+
+def schema(options: argparse.Namespace) -> int:
+    """The JSON Schema of a recipe."""
+    print(json.dumps(json_schema(), indent=2, allow_nan=False))
+    return EXIT_DONE
+
+
+def inspect_order(options: argparse.Namespace) -> int:
+    """Who reads what when."""
+    from cluster.data.inspect import order_report, print_order
+
+    loaded = _open(options)
+    prepared = _prepare(options)
+    first, last = options.steps
+    report = order_report(Path(prepared["prepared"]), loaded.recipe, options.ranks, first, last)
+    print(json.dumps(report) if options.json else print_order(report))
+    return EXIT_DONE
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Exact scores of a finished run, on its test split or on a file."""
+    run = open_run(Path(options.run))
+    from_toml_with(_text(run.recipe), options.overrides, str(run.recipe))
+    if not run.weights.exists():
+        raise RunError(f"{run.path} has no model yet: finish it first, with: muster resume {run.path}")
+    data = ["--data", str(options.data)] if options.data else []
+    evaluation = local.answer("cluster.agent", ["evaluate", str(run.path), *options.overrides, *data])
+    if options.json:
+        print(json.dumps(evaluation, indent=2))
+    else:
+        baseline = None if options.data else _known_baseline(run)  # it was scored on the test split
+        print(scores.per_class(evaluation), scores.comparison(evaluation, baseline), sep="\n\n")
+    return EXIT_DONE
+
+
+def baseline(options: argparse.Namespace) -> int:
+    """scikit-learn on the same split."""
+    _open(options)
+    figures = local.answer("cluster.baseline", [options.recipe, *options.overrides])
+    print(json.dumps(figures, indent=2) if options.json else scores.baseline(figures))
+    return EXIT_DONE
+
+
+def _open(options: argparse.Namespace) -> Loaded:
+    loaded = open_recipe(options.recipe, options.overrides)
+    for note in loaded.notes:
+        local.say(note)
+    return loaded
+
+
+def _prepare(options: argparse.Namespace) -> dict[str, Any]:
+    return dict(local.answer("cluster.prepare", [options.recipe, *options.overrides, "--json"]))
+
+
+def _prepare_again(run: RunFolder) -> None:
+    """A run whose prepared data was cleared away gets it back, if it still comes out the same. Raises RunError."""
+    prepared = Path(str(read_json(run.record).get("prepared")))
+    if prepared.exists():
+        return
+    local.say(f"the prepared data of {run.path} is gone; preparing it again")
+    again = Path(local.answer("cluster.prepare", [str(run.recipe), "--json"])["prepared"])
+    if again.name != prepared.name:  # the name is the fingerprint of sources and settings
+        raise RunError(
+            f"{run.path} was trained on data that cannot be made again: the sources have changed "
+            f"({prepared.name} became {again.name}). Restore them, or begin a new run."
+        )
+    if again.resolve() != prepared.resolve():
+        raise RunError(f"{run.path} looks for its data at {prepared}, it is at {again}. Set MUSTER_CACHE as it was.")
+
+
+def _attempt(run: RunFolder, recipe: Recipe, overrides: Sequence[str], as_json: bool) -> int:
+    began = time.monotonic()
+    with Watch(run, recipe.evaluate.metric) as watch:
+        code = local.run_agent(run.path, overrides, watch)
+    if code == EXIT_DONE:
+        return _report(run, recipe, as_json, time.monotonic() - began)
+    if as_json:
+        print(json.dumps({"run": str(run.path), "exit_code": code, "verdict": _read_if_there(run.verdict)}, indent=2))
+    return code
+
+
+def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> int:
+    """The scores of a finished run, and the ways on."""
+    evaluation = _read_if_there(run.evaluation)
+    against = _baseline_of(run) if recipe.evaluate.baseline else None
+    if as_json:
+        report = {
+            "run": str(run.path),
+            "exit_code": EXIT_DONE,
+            "verdict": _read_if_there(run.verdict),
+            "seconds": round(seconds, 3),
+            "evaluation": evaluation,
+            "baseline": against,
+        }
+        print(json.dumps(report, indent=2))
+        return EXIT_DONE
+    took = f" in {seconds:.0f} s" if seconds else ""
+    print(f"{run.path}: finished{took}")
+    print(scores.comparison(evaluation, against) if evaluation else _without_test(run, recipe))
+    print(f'Classify text:     muster predict {run.path} "some text"')
+    if evaluation:
+        print(f"See every class:   muster evaluate {run.path}")
+    return EXIT_DONE
+
+
+def _without_test(run: RunFolder, recipe: Recipe) -> str:
+    """A run without a test split has its best evaluation on the validation split to show, if it has one."""
+    evaluations = [record for record in Follower(run.metrics).new()[1] if record.get("kind") == "evaluation"]
+    best = [record for record in evaluations if record.get("best")] or evaluations
+    head = 'data.test = "none": no final score.'
+    return f"{head} {evaluation_line(best[-1], recipe.evaluate.metric)}" if best else head
+
+
+def _baseline_of(run: RunFolder) -> dict[str, Any] | None:
+    """The baseline on this run's split, fitted now if it was not before. A run is not lost for want of one."""
+    known = _known_baseline(run)
+    if known is not None:
+        return known
+    local.say("fitting the baseline on the same split (evaluate.baseline=false leaves it out)")
+    try:
+        return dict(local.answer("cluster.baseline", [str(run.recipe)]))
+    except local.ChildFailed as failed:
+        local.say(f"no baseline: it ended with exit code {failed.exit_code}; the run itself is whole.")
+        return None
+
+
+def _known_baseline(run: RunFolder) -> dict[str, Any] | None:
+    return _read_if_there(Path(str(read_json(run.record).get("prepared"))) / "baseline.json")
+
+
+def _read_if_there(path: Path) -> dict[str, Any] | None:
+    return read_json(path) if path.exists() else None
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    import tomllib
+
+    whole: dict[str, Any] = json.loads(json.dumps(tomllib.loads(to_toml(recipe))), parse_constant=lambda _: "inf")
+    return whole
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error

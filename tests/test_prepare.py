@@ -1,0 +1,389 @@
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from cluster import prepare as prepare_module
+from cluster.config.schema import Data, Lstm, Mlp, Recipe, Text
+from cluster.data.manifest import open_prepared
+from cluster.data.shards import ShardReader
+from cluster.data.verify import verify
+from cluster.errors import DataError, Interrupted, RecipeError
+from cluster.prepare import prepare, prepare_evaluation
+from cluster.text.pipeline import Encoder
+
+WORDS = "film plot actor scene bad good dull warm funny slow quick the a of and very not great :) don't".split()  # noqa: SIM905
+
+
+def rows(count, seed=0, labels=("neg", "pos")):
+    chance = np.random.default_rng(seed)
+    return [
+        {"text": " ".join(chance.choice(WORDS, 8)) + f" number{i}", "label": labels[i % len(labels)]}
+        for i in range(count)
+    ]
+
+
+def write(path, items):
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return str(path)
+
+
+def recipe(train, model=None, text=None, **data):
+    return Recipe(data=Data(train=train, **data), model=model or Mlp(), text=text or Text())
+
+
+def done(a_recipe, **settings):
+    said = []
+    folder = prepare(a_recipe, said.append, **settings)
+    return folder, open_prepared(folder), said
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSTER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def left(cache):
+    return list((cache / "prepared").iterdir()) if (cache / "prepared").exists() else []
+
+
+def test_prepared_documents_are_what_the_encoder_makes_of_the_texts(tmp_path):
+    items = rows(300)
+    for model in (Mlp(), Lstm()):
+        folder, manifest, _ = done(recipe(write(tmp_path / "a.jsonl", items), model), rows_per_block=70)
+        encoder = Encoder.load(folder)
+        assert manifest.layout == ("bag" if model.kind == "mlp" else "sequence") and manifest.labels == ("neg", "pos")
+        for split in manifest.splits:
+            reader = ShardReader(folder, split)
+            lines = (reader.sources & np.uint64((1 << 40) - 1)).astype(int)
+            expected = encoder.encode([items[line - 1]["text"] for line in lines])
+            tokens, lengths, weights = reader.flat(np.arange(reader.documents))
+            assert tokens.tolist() == expected.tokens.tolist() and lengths.tolist() == expected.lengths.tolist()
+            if weights is not None:
+                assert weights.tobytes() == expected.weights.tobytes()
+            assert [manifest.labels[label] for label in reader.labels] == [items[line - 1]["label"] for line in lines]
+
+
+def test_a_second_preparation_has_nothing_to_do_and_checks_the_first(tmp_path):
+    source = recipe(write(tmp_path / "a.jsonl", rows(200)))
+    folder, _, _ = done(source)
+    again, _, said = done(source)
+    assert again == folder and said[-1].startswith("already prepared")
+    shard = folder / "train" / "00000.tokens"
+    shard.write_bytes(b"\xff" + shard.read_bytes()[1:])
+    with pytest.raises(DataError, match=r"00000\.tokens is damaged"):
+        done(source)
+
+
+def test_splits_are_disjoint_and_repeated_texts_are_dropped(tmp_path):
+    items = rows(400)
+    items += [{"text": "  " + items[3]["text"].upper(), "label": items[3]["label"]}, {**items[5], "label": "neg"}]
+    folder, manifest, said = done(recipe(write(tmp_path / "a.jsonl", items)), rows_per_block=90)
+    report = manifest.report
+    assert report["duplicates"]["dropped"] == 2 and report["duplicates"]["repeated_with_other_label"] == 1
+    assert report["rows"] == 402 and report["documents"] == 400
+    seen = [set(ShardReader(folder, split).sources.tolist()) for split in ("train", "validation", "test")]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 400
+    assert 50 < len(seen[2]) < 110 and 15 < len(seen[1]) < 50
+    assert any("2 training rows repeat" in line for line in said)
+
+
+def test_a_group_stays_on_one_side(tmp_path):
+    items = [{**row, "author": f"author{i // 5}"} for i, row in enumerate(rows(300))]
+    folder, manifest, _ = done(recipe(write(tmp_path / "a.jsonl", items), group="author"))
+    side = {}
+    for split in manifest.splits:
+        for source in ShardReader(folder, split).sources.tolist():
+            author = items[(source & ((1 << 40) - 1)) - 1]["author"]
+            assert side.setdefault(author, split) == split
+
+
+def test_published_splits_stay_and_their_duplicates_are_counted(tmp_path):
+    train, test = rows(120), rows(30, seed=1)
+    train.append(train[0])
+    test += [train[1], {"text": "a new thing", "label": "odd"}, {"text": "another", "label": "odd"}]
+    _, manifest, said = done(
+        recipe(write(tmp_path / "a.jsonl", train), test=write(tmp_path / "b.jsonl", test), validation="none")
+    )
+    assert {name: split.documents for name, split in manifest.splits.items()} == {"train": 121, "test": 33}
+    duplicates = manifest.report["duplicates"]
+    assert (duplicates["dropped"], duplicates["repeated_in_train"], duplicates["test_also_in_train"]) == (0, 1, 1)
+    assert manifest.report["unknown_labels"] == {"test": {"odd": 2}} and "odd" not in manifest.labels
+    assert (ShardReader(manifest.folder, "test").labels == -1).sum() == 2
+    assert any("'odd' (2)" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        ([10, 9, 2], ["2", "9", "10"]),  # whole numbers are sorted as numbers
+        (["10", 9.0, 2], ["2", "9", "10"]),
+        ([True, False], ["false", "true"]),
+        (["b", "a", 3], ["3", "a", "b"]),
+    ],
+)
+def test_labels_may_be_strings_numbers_or_booleans(tmp_path, labels, expected):
+    source = write(tmp_path / "a.jsonl", rows(60, labels=labels))
+    _, manifest, _ = done(recipe(source, test="none", validation="none"))
+    assert list(manifest.labels) == expected and set(manifest.splits) == {"train"}
+
+
+def test_bad_rows_are_listed_and_nothing_is_left_behind(tmp_path, cache):
+    path = tmp_path / "a.jsonl"
+    write(path, rows(100))
+    good = path.read_bytes()
+    bad = [b'{"text": "x"', b'{"text": "x"}', b'{"text": 3, "label": "a"}', b'{"text": " ", "label": "a"}', b"\xff\xfe"]
+    path.write_bytes(good + b"\n".join(bad * 5) + b"\n")
+    with pytest.raises(DataError) as caught:
+        done(recipe(str(path)), rows_per_block=30)
+    message = str(caught.value)
+    assert "25 of 125 rows" in message and f"{path}:101: broken JSON" in message and "and 5 more" in message
+    assert left(cache) == []
+    _, manifest, said = done(recipe(str(path), bad_rows=0.2))
+    report = manifest.report
+    assert report["documents"] + report["rejected"] + report["duplicates"]["dropped"] == report["rows"] == 125
+    assert report["rejected"] == 25 and report["rejected_rows"][1][1] == 102
+    assert any(":102:" in line for line in said)
+    with pytest.raises(DataError):
+        done(recipe(str(path), bad_rows=0.1))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"labels": ("same",)}, "one label only"),
+        ({"count": 3}, r'data\.(validation|test) = "auto" took no document'),
+        ({"text": Text(min_count=1000)}, "min_count = 1000"),
+        ({"text": Text(language="qq")}, "text.language = 'qq'"),
+        ({"data": {"test": "missing.jsonl"}}, "no file missing.jsonl"),
+        ({"data": {"label": "body"}}, "no field 'body'"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused(tmp_path, cache, settings, message):
+    source = write(tmp_path / "a.jsonl", rows(settings.get("count", 80), labels=settings.get("labels", ("a", "b"))))
+    with pytest.raises((DataError, RecipeError), match=message):
+        done(recipe(source, text=settings.get("text"), **settings.get("data", {})))
+    assert left(cache) == []
+
+
+def test_an_empty_file_is_refused(tmp_path, cache):
+    (tmp_path / "a.jsonl").touch()
+    with pytest.raises(DataError, match="is empty"):
+        done(recipe(str(tmp_path / "a.jsonl")))
+    assert left(cache) == []
+
+
+def test_a_source_that_changes_meanwhile_is_refused(tmp_path, cache, monkeypatch):
+    source = write(tmp_path / "a.jsonl", rows(80))
+    make = prepare_module.make_parts
+
+    def change(*arguments):
+        make(*arguments)
+        with open(source, "a") as file:
+            file.write('{"text": "late", "label": "neg"}\n')
+
+    monkeypatch.setattr(prepare_module, "make_parts", change)
+    with pytest.raises(DataError, match="was changed while"):
+        done(recipe(source))
+    assert left(cache) == []
+
+
+def test_vocabulary_comes_from_train_alone_and_long_texts_are_cut(tmp_path):
+    train = [{"text": "b b a a c " * 3, "label": i % 2} for i in range(4)]
+    test = [{"text": "z " * 20, "label": 0}]
+    _, manifest, said = done(
+        recipe(
+            write(tmp_path / "a.jsonl", train),
+            text=Text(vocabulary_size=2, max_tokens=10, weights="none"),
+            validation="none",
+            test=write(tmp_path / "b.jsonl", test),
+        )
+    )
+    assert Encoder.load(manifest.folder).words == ["a", "b"] and manifest.report["distinct_words"] == 3
+    assert [split["cut"] for split in manifest.report["splits"].values()] == [4, 1]
+    assert manifest.report["splits"]["test"]["without_known_word"] == 1
+    assert any("were cut to text.max_tokens = 10" in line for line in said)
+
+
+def test_several_packed_files_are_one_set(tmp_path):
+    items = rows(100)
+    (tmp_path / "part-1.jsonl.gz").write_bytes(
+        gzip.compress("".join(json.dumps(i) + "\n" for i in items[:50]).encode())
+    )
+    write(tmp_path / "part-2.jsonl", items[50:])
+    folder, manifest, _ = done(recipe(str(tmp_path / "part-*")))
+    assert manifest.report["documents"] == 100
+    assert {source >> 40 for source in ShardReader(folder, "train").sources.tolist()} == {0, 1}
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import cluster.prepare as module
+from cluster.config.schema import Data, Mlp, Recipe
+
+if __name__ == "__main__":
+    source, workers = sys.argv[1], int(sys.argv[2])
+    if workers:
+        module.SMALL_INPUT_BYTES = 0
+        os.sched_getaffinity = lambda process: set(range(workers))
+    make_parts, made = module.make_parts, []
+
+    def counted(jobs, data, text, workers, done):
+        make_parts(jobs, data, text, workers, made.append)
+        print("parts made:", len(made))
+
+    module.make_parts = counted
+    print(module.prepare(Recipe(data=Data(train=source), model=Mlp()), print, rows_per_block=50))
+"""
+
+
+def start(tmp_path, workers, cache):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    environment = {**os.environ, "MUSTER_CACHE": str(tmp_path / cache), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, str(script), str(tmp_path / "a.jsonl"), str(workers)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def finished(process):
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return contents(Path(output.splitlines()[-1]))
+
+
+def contents(folder):
+    verify(folder)
+    assert list(folder.parent.iterdir()) == [folder]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_preparation_goes_on_where_it_was(tmp_path, workers):
+    undisturbed = contents(done(recipe(write(tmp_path / "a.jsonl", rows(3000))))[0])
+    killed = start(tmp_path, workers, "killed")
+    parts = tmp_path / "killed" / "prepared"
+    while len(found := list(parts.glob("*.partial/parts-50/part-*.npz"))) < 8:
+        assert killed.poll() is None
+        time.sleep(0.002)
+    helpers = psutil.Process(killed.pid).children(recursive=True)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert psutil.wait_procs(helpers, timeout=10)[1] == []  # workers go with it
+    assert list(parts.iterdir()) == [found[0].parents[1]]
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob("*.partial/parts-50/part-*.npz")}
+    # The last part of those in the making may be torn only beside its name; a torn one is made again.
+    damaged = sorted(kept)[2]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+
+    made = parts_made(tmp_path, workers, kept)
+    assert made == 60 - len(kept) + 1
+    assert contents(next(parts.iterdir())) == undisturbed
+
+
+def parts_made(tmp_path, workers, kept):
+    """Goes on with the preparation; how many parts did that make?"""
+    again = start(tmp_path, workers, "killed")
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and f"going on with the {len(kept):,} parts" in output
+    return int(output.split("parts made: ")[1].split()[0])
+
+
+def test_one_and_two_workers_write_the_same(tmp_path):
+    write(tmp_path / "a.jsonl", rows(300))
+    both = [start(tmp_path, workers, f"by-{workers}") for workers in (1, 2)]
+    one, two = (finished(process) for process in both)
+    assert one == two
+
+
+def test_of_two_preparations_at_once_one_does_the_work(tmp_path):
+    write(tmp_path / "a.jsonl", rows(1000))
+    both = [start(tmp_path, 0, "shared"), start(tmp_path, 0, "shared")]
+    outputs = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("already prepared" in output for output in outputs) == 1
+    assert len(list((tmp_path / "shared" / "prepared").iterdir())) == 1
+
+
+def test_who_comes_second_waits_for_the_first(tmp_path):
+    work, final, said, got = tmp_path / "x.partial", tmp_path / "x", [], []
+
+    def second():
+        with prepare_module._claimed(work, final, said.append) as claimed:
+            got.append(claimed)
+
+    waiting = threading.Thread(target=second)
+    with prepare_module._claimed(work, final, print) as claimed:
+        assert claimed == work
+        waiting.start()
+        while not said:
+            time.sleep(0.01)
+        assert "waiting for it" in said[0] and not got
+        final.mkdir()
+        (final / "manifest.json").touch()
+        work.rmdir()
+    waiting.join(timeout=10)
+    assert got == [None] and not work.exists()
+
+
+def test_a_foreign_file_is_encoded_as_the_model_was_trained_on(tmp_path):
+    folder, manifest, _ = done(recipe(write(tmp_path / "a.jsonl", rows(200))))
+    encoder = Encoder.load(folder)
+    foreign = [*rows(20, seed=5), {"text": "unseen things", "label": "odd"}]
+    path = Path(write(tmp_path / "foreign.jsonl", foreign))
+    said = []
+    report = prepare_evaluation(encoder, list(manifest.labels), [path], Data(train="x"), tmp_path / "out", said.append)
+    verify(tmp_path / "out")
+    reader = ShardReader(tmp_path / "out", "test")
+    expected = encoder.encode([row["text"] for row in foreign])
+    tokens, lengths, weights = reader.flat(np.arange(21))
+    assert (tokens.tolist(), lengths.tolist()) == (expected.tokens.tolist(), expected.lengths.tolist())
+    assert weights.tobytes() == expected.weights.tobytes()
+    assert reader.labels.tolist() == [0, 1] * 10 + [-1] and report["unknown_labels"] == {"odd": 1}
+    assert any("'odd' (1)" in line for line in said)
+
+
+def test_a_foreign_file_with_bad_rows_leaves_nothing(tmp_path):
+    path = tmp_path / "foreign.jsonl"
+    path.write_text('{"text": "a"}\n')
+    encoder = Encoder(Text(weights="none"), ["a"], None)
+    with pytest.raises(DataError, match=r"foreign\.jsonl:1"):
+        prepare_evaluation(encoder, ["a", "b"], [path], Data(train="x"), tmp_path / "out", print)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["foreign.jsonl"]
+
+
+def test_the_command_ends_with_one_json_line(tmp_path, capsys):
+    source = write(tmp_path / "a.jsonl", rows(100))
+    (tmp_path / "r.toml").write_text(f'[data]\ntrain = "{source}"\n[model]\nkind = "mlp"\n')
+    assert prepare_module.main([str(tmp_path / "r.toml"), "text.min_count=2"]) == 0
+    output = capsys.readouterr()
+    assert Path(json.loads(output.out)["prepared"]).is_dir() and "vocabulary" in output.err
+    assert prepare_module.main([str(tmp_path / "r.toml"), "data.train=nowhere.jsonl"]) == 2
+    assert capsys.readouterr().err.startswith("muster: ")
+
+
+def test_ctrl_c_keeps_the_parts_and_says_so(tmp_path, cache, monkeypatch):
+    make = prepare_module.make_parts
+
+    def stop(*arguments):
+        make(*arguments)
+        raise KeyboardInterrupt
+
+    source = recipe(write(tmp_path / "a.jsonl", rows(100)))
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "make_parts", stop)
+        with pytest.raises(Interrupted, match="are kept"):
+            done(source, rows_per_block=50)
+    _, _, said = done(source, rows_per_block=50)
+    assert said[0].startswith("going on with the 2 parts") and len(left(cache)) == 1
