@@ -56,7 +56,7 @@ class RankLogs(LogsSpecs):
 def main(arguments: list[str] | None = None) -> int:
     """Run one attempt, or one evaluation; returns the exit code of its verdict."""
     options = _parse(arguments)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the verdict says it better
+    _quieten_torch()
     die_with_parent(signal.SIGTERM)
     try:
         run = open_run(options.run)
@@ -68,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     except MusterError as error:
         print(f"muster: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _quieten_torch() -> None:
+    """The verdict says it better. Each module of torch's launcher has a logger with a level of its own."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -24,7 +24,7 @@ from cluster.training.checkpoint import Checkpoints, TrainState
 from cluster.training.faults import StopFlag
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import learning_rate, set_learning_rate
-from cluster.training.parallel import World, autocast, inner, unsynchronised
+from cluster.training.parallel import World, autocast, inner, seed_chance, unsynchronised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def backward(trainer: Trainer, loaded: LoadedStep) -> Tensor:
     for index, batch in enumerate(loaded.batches):
         last = index == len(loaded.batches) - 1
         with contextlib.nullcontext() if last else unsynchronised(trainer.model):
-            torch.manual_seed(mix(seed, loaded.step, batch.micro_batch))
+            seed_chance(trainer.world.device, mix(seed, loaded.step, batch.micro_batch))
             with autocast(trainer.plan, trainer.world):
                 outputs = trainer.model(batch.tokens, batch.lengths, batch.weights)
             loss_sum = trainer.task.loss_sum(outputs, batch.labels)

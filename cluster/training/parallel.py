@@ -157,3 +157,11 @@ def autocast(plan: Plan, world: World) -> contextlib.AbstractContextManager[Any]
     if plan.precision == "bfloat16":
         return torch.autocast(world.device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def seed_chance(device: torch.device, seed: int) -> None:
+    """Seed the generator that dropout draws from (`torch.manual_seed` seeds every backend's, 70 microseconds a call)."""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

@@ -1,0 +1,94 @@
+"""100 steps are 50, a SIGKILL of every rank, and the rest: to the last bit."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+STEPS = 100
+# Large enough that the kill, seen from outside, falls between the checkpoint and the end.
+MODELS = {
+    "mlp": {"kind": "mlp", "hidden": [1536, 1024], "dropout": 0.5},
+    "lstm": {"kind": "lstm", "embedding": 32, "hidden": 96, "dropout": 0.5},
+}
+
+
+def train_here(recipe, run):
+    from cluster.train import main
+
+    return main([recipe, "--run", run])
+
+
+def hashes(run):
+    """SHA-256 of weights and optimizer after the last step."""
+    folder = Path(run) / "checkpoints" / f"{STEPS:06d}"
+    names = ("model.safetensors", "optimizer.safetensors")
+    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+
+
+def logged_step(run):
+    metrics = Path(run) / "metrics.jsonl"
+    if not metrics.exists():
+        return 0
+    steps = [
+        json.loads(line)["step"] for line in metrics.read_text().splitlines() if line.startswith('{"kind": "step"')
+    ]
+    return steps[-1] if steps else 0
+
+
+def kill_ranks_after(run, step, arguments):
+    """Starts `muster`, kills all ranks with SIGKILL once a step is logged, and returns the exit code."""
+    process = subprocess.Popen([sys.executable, "-m", "launch", *arguments], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while logged_step(run) < step:
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.002)
+    ranks = [p for p in psutil.Process(process.pid).children(recursive=True) if "cluster.train" in p.cmdline()]
+    for rank in ranks:
+        os.kill(rank.pid, signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]
+    assert "SIGKILL" in said
+    return process.returncode
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("model", MODELS)
+def test_killed_and_resumed_equals_undisturbed(pool, muster, recipe_of, metrics_of, tmp_path, model, ranks):
+    recipe = recipe_of(
+        model,
+        model=MODELS[model],
+        train={"steps": STEPS, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 50},
+        launch={"device": "cpu", "ranks": ranks},
+    )
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert pool.run(ranks, train_here, recipe=str(recipe), run=str(undisturbed)) == [0] * ranks
+    code = kill_ranks_after(killed, 60, ["train", str(recipe), "--run", str(killed)])
+    assert code == 75
+    verdict = json.loads((killed / "verdict.json").read_text())
+    assert verdict["verdict"] == "infrastructure"
+    resumed = muster("resume", killed)
+    assert resumed.code == 0, resumed.err
+    assert hashes(killed) == hashes(undisturbed)
+    assert [line["loss"] for line in metrics_of(killed, "step")] == [
+        line["loss"] for line in metrics_of(undisturbed, "step")
+    ]
+    log = (killed / "logs" / "attempt-001" / "rank-0.log").read_text()
+    assert "resuming after step 50" in log
+    assert "not bit-equal" not in log
+
+
+def test_killed_before_the_first_checkpoint_begins_again(muster, recipe_of, tmp_path):
+    run = tmp_path / "run"
+    recipe = recipe_of("mlp", model=MODELS["mlp"], train={"steps": 60, "log_steps": 1, "checkpoint_steps": 60})
+    assert kill_ranks_after(run, 3, ["train", str(recipe), "--run", str(run)]) == 75
+    assert not (run / "checkpoints").exists() or not list((run / "checkpoints").iterdir())
+    resumed = muster("resume", run, "--json")
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["evaluation"]["examples"] == 101
