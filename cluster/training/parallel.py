@@ -160,7 +160,7 @@ def autocast(plan: Plan, world: World) -> contextlib.AbstractContextManager[Any]
 
 
 def seed_chance(device: torch.device, seed: int) -> None:
-    """Seed the generator that dropout draws from (`torch.manual_seed` seeds every backend's, 70 microseconds a call)."""
+    """Seed the generator that dropout draws from (`torch.manual_seed` seeds every backend: 70 microseconds a call)."""
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     else:
