@@ -18,7 +18,7 @@ lint: .venv/installed-dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 soak: .venv/installed-dev
-	MUSTER_SOAK=1 .venv/bin/python -m pytest
+	MUSTER_SOAK=1 .venv/bin/python -m pytest --timeout 3600
 
 bench: .venv/installed-dev
 	.venv/bin/python -m bench.overhead

@@ -8,7 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The long series run in full in `make soak`; elsewhere the same sample each time, so that a failure is no accident.
+SOAK = bool(os.environ.get("MUSTER_SOAK"))
+hypothesis.settings.register_profile("sample", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=3000)
+hypothesis.settings.load_profile("soak" if SOAK else "sample")
 
 ROOT = Path(__file__).parent.parent
 MOST_RANKS = 3

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.data.cutting import Documents, chunk_rows, halve_to, sizes_of
@@ -40,7 +40,6 @@ def test_cut_evenly_leaves_no_crumb():
 
 
 @given(sizes_lists, st.booleans(), st.integers(1, 200), st.data())
-@settings(deadline=None)
 def test_pieces_keep_the_budget_and_cover_all(sizes, padded, budget, data):
     cut = documents(sizes, padded)
     ordered = sorted(sizes, reverse=True) if padded else sizes

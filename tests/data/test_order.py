@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.config.schema import Data, Lstm, Recipe, Train
@@ -68,7 +68,6 @@ def orders(draw):
 
 
 @given(orders(), st.integers(0, 3))
-@settings(max_examples=250, deadline=None)
 def test_an_epoch_holds_each_document_exactly_once(order, epoch):
     steps = epoch_of(order, epoch)
     assert sorted(i for planned in steps for i in ids_of(planned)) == list(range(len(order.lengths)))
@@ -76,7 +75,6 @@ def test_an_epoch_holds_each_document_exactly_once(order, epoch):
 
 
 @given(orders())
-@settings(max_examples=250, deadline=None)
 def test_steps_and_micro_batches_keep_their_sizes(order):
     chosen, steps = order.settings, epoch_of(order)
     for planned in steps:
@@ -98,7 +96,6 @@ def test_steps_and_micro_batches_keep_their_sizes(order):
 
 
 @given(orders(), st.data())
-@settings(max_examples=100, deadline=None)
 def test_any_position_goes_on_identically(order, data):
     straight = [content(planned) for planned in itertools.islice(order.steps(), 3 * order.steps_per_epoch(0))][:60]
     assert [fields[0].step for fields in straight] == list(range(len(straight)))

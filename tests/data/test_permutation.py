@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluster.data.permutation import SORTED_SIZE, mix, permutation
@@ -12,13 +12,11 @@ from cluster.data.permutation import SORTED_SIZE, mix, permutation
 @example(size=SORTED_SIZE + 1, key=[1])
 @example(size=2048, key=[1])
 @example(size=2049, key=[1])
-@settings(max_examples=60, deadline=None)
 def test_every_item_stands_at_exactly_one_position(size, key):
     assert np.array_equal(np.sort(permutation(np.arange(size), size, *key)), np.arange(size))
 
 
 @given(st.data(), st.sampled_from([10, 1500, 10**6, 2**33 + 5, 2**40]))
-@settings(max_examples=40, deadline=None)
 def test_a_position_says_the_same_whoever_asks(data, size):
     positions = np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=50)))
     together = permutation(positions, size, 7, 3)

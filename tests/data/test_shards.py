@@ -42,7 +42,7 @@ def prepared(folder, lengths, *, rows=100, weighted=False, shard_tokens=1 << 26,
     st.integers(1, 4),
     st.data(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_was_written_is_read(tmp_path_factory, lengths, rows, weighted, shard_tokens, pieces, data):
     folder = tmp_path_factory.mktemp("prepared")
     options = {"rows": rows, "weighted": weighted, "shard_tokens": shard_tokens, "pieces": pieces}

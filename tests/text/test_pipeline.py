@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import spacy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.config.schema import Text
@@ -34,7 +34,6 @@ def expected(reference, text):
 
 
 @pytest.mark.parametrize("language", ["en", "de", "es", "ru", "xx"])  # es and ru: special cases with spaces in them
-@settings(max_examples=300, deadline=None)
 @given(text=st.one_of(MIXED, st.text(max_size=40)))
 def test_tokens_are_those_of_spacy(language, text):
     tokenizer, reference = tools(language)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
@@ -19,7 +19,6 @@ def dense(tokens, lengths, weights, columns):
     return matrix
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     train=st.lists(st.lists(st.sampled_from(LETTERS), min_size=1, max_size=12), min_size=1, max_size=12),
     other=st.lists(st.lists(st.sampled_from(LETTERS + "xyz"), max_size=12), min_size=1, max_size=6),
