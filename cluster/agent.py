@@ -24,7 +24,7 @@ from cluster.data.manifest import open_prepared
 from cluster.errors import EXIT_CHECKPOINTED, EXIT_DONE, DataError, MusterError
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.runs import RunFolder, locked, open_run, read_json
-from cluster.training.faults import die_with_parent
+from cluster.training.faults import ATTEMPT, die_with_parent
 from cluster.training.parallel import machine
 from cluster.training.verdict import verdict_of, write_verdict
 
@@ -96,7 +96,7 @@ def train(run: RunFolder, recipe: Recipe, overrides: list[str]) -> int:
             plan = keep_stored(plan, read_json(run.plan), recipe)
         print(describe(plan, here), file=sys.stderr, flush=True)
         run.attempt_logs(attempt).mkdir(parents=True)
-        os.environ["MUSTER_ATTEMPT"] = str(attempt)
+        os.environ[ATTEMPT] = str(attempt)
         failures = _run_ranks(run, attempt, plan, ["cluster.train", "--resume", str(run.path), *overrides])
         return _conclude(run, attempt, failures)
 
@@ -112,7 +112,7 @@ def evaluate(run: RunFolder, recipe: Recipe, data: Path | None, overrides: list[
         logs = RunFolder(Path(scratch))
         logs.attempt_logs(0).mkdir(parents=True)
         module = ["cluster.evaluate", str(run.path), *overrides, "--prepared", str(prepared), "--output", str(output)]
-        os.environ["MUSTER_ATTEMPT"] = "0"
+        os.environ[ATTEMPT] = "0"
         failures = _run_ranks(logs, 0, plan, module)
         if failures or not output.exists():
             cause = _root_cause(logs, 0, failures or {})

@@ -5,19 +5,16 @@ muster evaluate RUN [--data FILE] [launch.ranks=2]
 
 import argparse
 import json
-import sys
 from pathlib import Path
-
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.config.load import from_toml_with
 from cluster.data.durable import write_atomically
 from cluster.data.shards import ShardReader
-from cluster.errors import MusterError
 from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
-from cluster.runs import RunFolder, open_run
+from cluster.runs import open_run
 from cluster.tasks.classify import Classify
+from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
 from cluster.training.scoring import evaluate
 
@@ -31,15 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--output", type=Path, required=True, help="where rank 0 writes the scores as JSON")
     options = parser.parse_args(arguments)
-    try:
-        record(_evaluate_run)(open_run(options.run), options)
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_rank(lambda _: _evaluate_run(options), options.output.parent)
 
 
-def _evaluate_run(run: RunFolder, options: argparse.Namespace) -> None:
+def _evaluate_run(options: argparse.Namespace) -> None:
+    run = open_run(options.run)
     recipe = from_toml_with(run.recipe.read_text(), options.overrides)
     plan = make_plan(recipe, machine(), ranks=environment()[2])
     with started(plan, recipe.train.strict) as world:

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.config.load import from_toml_with, load, to_toml
 from cluster.config.schema import Recipe
@@ -29,14 +27,14 @@ from cluster.data.durable import write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
 from cluster.data.shards import ShardReader
-from cluster.errors import Interrupted, MusterError, RunError
+from cluster.errors import Interrupted, RunError
 from cluster.models.build import build_model
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
 from cluster.tasks.classify import Classify
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
-from cluster.training.faults import StopFlag, die_with_parent, dump_stacks_on_crash, write_failure
+from cluster.training.faults import ATTEMPT, StopFlag, run_rank
 from cluster.training.loop import Trainer, fit
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
@@ -44,30 +42,11 @@ from cluster.training.parallel import World, environment, inner, leave, machine,
 from cluster.training.scoring import evaluate
 from cluster.training.verdict import write_verdict
 
-ATTEMPT = "MUSTER_ATTEMPT"
-"""Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Train one rank to the end, a stop, or an error; the exit code says which (`cluster/errors.py`)."""
     options = _parse(arguments)
-    rank = environment()[0]
-    under_agent = ATTEMPT in os.environ
-    if under_agent:
-        os.dup2(1, 2)  # one log for a rank: the agent has sent standard output there
-        die_with_parent(signal.SIGKILL)
-    dump_stacks_on_crash()
-    with StopFlag().listening() as stop:
-        try:
-            record(_train)(options, stop)
-        except BaseException as error:
-            if under_agent:
-                write_failure(RunFolder(options.resume).rank_failure(int(os.environ[ATTEMPT]), rank), rank, error)
-            if not isinstance(error, MusterError):
-                raise
-            print(f"muster: {error}", file=sys.stderr)
-            return error.exit_code
-    return 0
+    return run_rank(lambda stop: _train(options, stop), options.resume)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

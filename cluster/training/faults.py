@@ -10,19 +10,25 @@ import faulthandler
 import json
 import os
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.data.durable import write_atomically
 from cluster.errors import MusterError
+from cluster.runs import RunFolder
+from cluster.training.parallel import environment
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ATTEMPT = "MUSTER_ATTEMPT"
+"""Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
 
 
 class StopFlag:
@@ -60,9 +66,29 @@ def die_with_parent(with_signal: signal.Signals) -> None:
             os.kill(os.getpid(), with_signal)
 
 
-def dump_stacks_on_crash() -> None:
-    """A segmentation fault or abort prints every thread's Python stack to standard error."""
-    faulthandler.enable()
+def run_rank(work: Callable[[StopFlag], None], logs: Path | None) -> int:
+    """Do a rank's work and return its exit code, leaving word of why it failed if it did.
+
+    `logs` is the run folder that keeps the ranks' logs; it is used under `cluster.agent` only. Errors that muster does
+    not raise itself pass through.
+    """
+    attempt = os.environ.get(ATTEMPT)
+    if attempt is not None:
+        os.dup2(1, 2)  # one log for a rank: the agent has sent standard output there
+        die_with_parent(signal.SIGKILL)
+    faulthandler.enable()  # a segmentation fault or abort prints every thread's Python stack
+    with StopFlag().listening() as stop:
+        try:
+            record(work)(stop)
+        except BaseException as error:
+            if attempt is not None and logs is not None:
+                rank = environment()[0]
+                write_failure(RunFolder(logs).rank_failure(int(attempt), rank), rank, error)
+            if not isinstance(error, MusterError):
+                raise
+            print(f"muster: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
 
 
 def write_failure(path: Path, rank: int, error: BaseException) -> None:
