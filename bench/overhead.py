@@ -37,7 +37,7 @@ from cluster.training.faults import StopFlag
 from cluster.training.loop import Trainer, fit
 from cluster.training.monitor import Monitor
 from cluster.training.optim import build_optimizer
-from cluster.training.parallel import machine, started
+from cluster.training.parallel import environment, machine, started
 
 CASES = {
     "mlp on TF-IDF": ["sentiment"],
@@ -58,7 +58,7 @@ def measure(name: str, arguments: list[str], steps: int, trials: int) -> dict[st
     manifest = open_prepared(prepare(recipe, lambda line: print(line, file=sys.stderr)))
     reader = ShardReader(manifest.folder, "train")
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths)
-    plan = make_plan(recipe, machine(), ranks=1)
+    plan = make_plan(recipe, machine(), ranks=environment())
     ratios = []
     seconds: dict[str, list[float]] = {"trainer": [], "by hand": []}
     with started(plan, strict=False) as world, tempfile.TemporaryDirectory() as folder:

@@ -21,10 +21,10 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Recipe
 from cluster.data.manifest import open_prepared
-from cluster.errors import EXIT_CHECKPOINTED, EXIT_DONE, DataError, MusterError
+from cluster.errors import EXIT_CHECKPOINTED, EXIT_DONE, DataError, Interrupted, MusterError
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.runs import RunFolder, locked, open_run, read_json
-from cluster.training.faults import ATTEMPT, die_with_parent
+from cluster.training.faults import ATTEMPT, PARENT, STOP_SIGNALS, die_with_parent
 from cluster.training.parallel import machine
 from cluster.training.verdict import verdict_of, write_verdict
 
@@ -94,7 +94,9 @@ def train(run: RunFolder, recipe: Recipe, overrides: list[str]) -> int:
         plan = make_plan(recipe, here)
         if run.plan.exists():
             plan = keep_stored(plan, read_json(run.plan), recipe)
-        print(describe(plan, here), file=sys.stderr, flush=True)
+        _say(describe(plan, here))
+        if run.plan.exists() and (differences := plan.differences(read_json(run.plan))):
+            _say(f"not bit-equal to the attempts before: {', '.join(differences)}")
         run.attempt_logs(attempt).mkdir(parents=True)
         os.environ[ATTEMPT] = str(attempt)
         failures = _run_ranks(run, attempt, plan, ["cluster.train", "--resume", str(run.path), *overrides])
@@ -114,8 +116,10 @@ def evaluate(run: RunFolder, recipe: Recipe, data: Path | None, overrides: list[
         module = ["cluster.evaluate", str(run.path), *overrides, "--prepared", str(prepared), "--output", str(output)]
         os.environ[ATTEMPT] = "0"
         failures = _run_ranks(logs, 0, plan, module)
+        if failures is None:
+            raise Interrupted("The evaluation was stopped; nothing was changed.")
         if failures or not output.exists():
-            cause = _root_cause(logs, 0, failures or {})
+            cause = _root_cause(logs, 0, failures)
             error = MusterError(cause["message"] + (f"\n{cause['traceback']}" if cause["traceback"] else ""))
             error.exit_code = cause["exit_code"]
             raise error
@@ -134,7 +138,11 @@ def _evaluation_data(run: RunFolder, recipe: Recipe, data: Path | None, scratch:
     from cluster.text.read import resolve
 
     labels = json.loads((run.model / "model.json").read_bytes())["labels"]
-    report = prepare_evaluation(Encoder.load(run.model), labels, resolve(str(data), "test"), recipe.data, scratch, _say)
+    try:
+        files = resolve(str(data), "test")
+    except DataError as error:
+        raise DataError(f"--data {data}: {str(error).removeprefix('data.test: ')}") from error
+    report = prepare_evaluation(Encoder.load(run.model), labels, files, recipe.data, scratch, _say)
     return scratch, dict(report.get("unknown_labels", {}))
 
 
@@ -145,6 +153,7 @@ def _say(line: str) -> None:
 def _run_ranks(run: RunFolder, attempt: int, plan: Plan, module: list[str]) -> dict[int, ProcessFailure] | None:
     """Start the ranks and wait for them. Returns who failed: nobody is {}, and None means that a signal ended them."""
     os.environ["OMP_NUM_THREADS"] = str(plan.threads)
+    os.environ[PARENT] = str(os.getpid())
     # A restarted rank would read the dead attempt's addresses from a shared store (torch 2.13, gloo).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     config = LaunchConfig(
@@ -168,6 +177,9 @@ def _run_ranks(run: RunFolder, attempt: int, plan: Plan, module: list[str]) -> d
         return dict(error.failures)
     except (SignalException, KeyboardInterrupt):
         return None
+    finally:
+        for number in STOP_SIGNALS:  # the ranks are gone: what is left is to say how
+            signal.signal(number, signal.SIG_IGN)
     return {}
 
 
@@ -175,18 +187,19 @@ def _conclude(run: RunFolder, attempt: int, failures: dict[int, ProcessFailure] 
     """Write the verdict of an attempt and say it. Rank 0 has written it already if it finished or stopped by itself."""
     verdict = read_json(run.verdict) if run.verdict.exists() else {}
     spoken = verdict.get("verdict") if verdict.get("attempt") == attempt else None
-    if failures == {} and spoken == "done":
+    if spoken == "done" and not failures:
         return EXIT_DONE
-    if spoken == "checkpointed" and (failures is None or _all_stopped(failures)):
+    own = [words for words in _records(run, attempt) if not words["asked_to_stop"] and not words["because_of_a_peer"]]
+    if spoken == "checkpointed" and not own and (failures is None or _all_stopped(failures)):
         _say(f"muster: {verdict['message']} Go on with: muster resume {run.path}")
         return EXIT_CHECKPOINTED
-    if failures is None:
+    if failures is None and not own:
         steps = run.checkpoint_steps()
         saved = f"the checkpoint of step {steps[-1]} is there" if steps else "no step had been saved"
         message = f"Stopped by a signal; {saved}."
         _say(f"muster: {message} Go on with: muster resume {run.path}")
         return write_verdict(run, "checkpointed", message, attempt=attempt, step=steps[-1] if steps else 0)
-    cause = _root_cause(run, attempt, failures)
+    cause = _root_cause(run, attempt, failures or {})
     _say(f"muster: {cause['message']}")
     if cause["traceback"]:
         _say(cause["traceback"])
@@ -208,16 +221,18 @@ def _all_stopped(failures: dict[int, ProcessFailure]) -> bool:
 
 def _root_cause(run: RunFolder, attempt: int, failures: dict[int, ProcessFailure]) -> dict[str, Any]:
     """Which rank failed first by itself, and its own words; ranks that only noticed a lost peer come last."""
-    candidates = []
-    for rank, failure in sorted(failures.items()):
-        path = run.rank_failure(attempt, rank)
-        if path.exists():
-            candidates.append(_own_words(read_json(path)))
-        else:
-            candidates.append(_last_words(run, attempt, rank, failure))
+    words = _records(run, attempt)
+    spoken = {record["rank"] for record in words}
+    candidates = [_own_words(record) for record in words]
+    candidates += [_last_words(run, attempt, rank, failure) for rank, failure in failures.items() if rank not in spoken]
     if not candidates:
         return {"rank": None, "exit_code": 93, "message": "The ranks ended without a result.", "traceback": ""}
     return min(candidates, key=lambda candidate: (candidate["order"], candidate["time"]))
+
+
+def _records(run: RunFolder, attempt: int) -> list[dict[str, Any]]:
+    """What the ranks of an attempt left in writing."""
+    return [read_json(path) for path in sorted(run.attempt_logs(attempt).glob("rank-*.failure.json"))]
 
 
 def _own_words(words: dict[str, Any]) -> dict[str, Any]:
@@ -227,9 +242,9 @@ def _own_words(words: dict[str, Any]) -> dict[str, Any]:
         "exit_code": words["exit_code"] if expected else (75 if words["because_of_a_peer"] else 93),
         "message": words["message"]
         if expected
-        else f"Rank {words['rank']} failed: {words['kind']}: {{words['message']}}",
+        else f"Rank {words['rank']} failed: {words['kind']}: {words['message']}",
         "traceback": "" if expected else words["traceback"],
-        "order": 2 if words["because_of_a_peer"] else 0,
+        "order": 3 if words["asked_to_stop"] else 2 if words["because_of_a_peer"] else 0,
         "time": words["time"],
     }
 

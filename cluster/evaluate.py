@@ -14,6 +14,7 @@ from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
 from cluster.runs import open_run
 from cluster.tasks.classify import Classify
+from cluster.training.checkpoint import verify_folder
 from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
 from cluster.training.scoring import evaluate
@@ -28,13 +29,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--output", type=Path, required=True, help="where rank 0 writes the scores as JSON")
     options = parser.parse_args(arguments)
-    return run_rank(lambda _: _evaluate_run(options), options.output.parent)
+    return run_rank(lambda: _evaluate_run(options), options.output.parent)
 
 
 def _evaluate_run(options: argparse.Namespace) -> None:
     run = open_run(options.run)
     recipe = from_toml_with(run.recipe.read_text(), options.overrides)
-    plan = make_plan(recipe, machine(), ranks=environment()[2])
+    plan = make_plan(recipe, machine(), ranks=environment())
+    verify_folder(run.model)
     with started(plan, recipe.train.strict) as world:
         model, description = load_for_inference(run.model, str(world.device))
         if plan.precision == "float64":

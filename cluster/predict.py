@@ -28,6 +28,7 @@ from cluster.models.build import load_for_inference
 from cluster.runs import open_run, run_state
 from cluster.text.pipeline import Documents, Encoder, spacy_version
 from cluster.text.requests import Request, from_arguments, from_file, from_stream, same_file
+from cluster.training.checkpoint import verify_folder
 
 BATCH_TEXTS = 256
 # Padding counted; one forward of a recurrent model holds a few hidden states for each.
@@ -41,6 +42,7 @@ class Predictor:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self.device = device
+        verify_model(folder)
         self.encoder = Encoder.load(folder)
         self._model, description = load_for_inference(folder, device)
         self._model.eval()
@@ -142,6 +144,16 @@ class Answers:
         text = "".join(letter if letter.isprintable() else " " for letter in request.text)
         line = f"{found['label']}  {found['probability']:.3f}  {' '.join(text.split())}"
         return line if len(line) <= self._width else line[: self._width - 1] + "…"
+
+
+def verify_model(folder: Path) -> None:
+    """Compare what `predict` reads with the hashes that training wrote beside it, if any. Raises RunError."""
+    if not (folder / "manifest.json").exists():
+        return  # a model put together by other hands
+    try:
+        verify_folder(folder)
+    except RunError as error:
+        raise RunError(f"The model cannot be trusted: {error} Train it again, or copy it again.") from error
 
 
 def model_folder(run: Path) -> Path:

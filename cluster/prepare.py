@@ -64,9 +64,9 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
     text = _resolved(recipe)
     files = find_sources(recipe.data, say)
     fingerprint = _fingerprint(files, recipe.data, text)
+    parent = _prepared_folders()
+    _refuse_unfinished(parent / fingerprint)
     try:
-        parent = cache_folder() / "prepared"
-        parent.mkdir(parents=True, exist_ok=True)
         with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say) as work:
             if work is None:
                 verify(parent / fingerprint)
@@ -79,6 +79,27 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
             f"Preparation could not write to {cache_folder()} ({error.strerror or error}). What was finished is kept: "
             "make room, or name another folder with MUSTER_CACHE, and start it again."
         ) from error
+
+
+def _prepared_folders() -> Path:
+    """Where prepared folders lie, made if it is not there. Raises DataError if it cannot be."""
+    parent = cache_folder() / "prepared"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError, FileNotFoundError, PermissionError) as error:
+        raise DataError(
+            f"The cache folder {parent} cannot be made ({error.strerror}): name another with MUSTER_CACHE=FOLDER."
+        ) from error
+    return parent
+
+
+def _refuse_unfinished(final: Path) -> None:
+    """A folder gets its name only when it is whole: one without a manifest was damaged, or is not muster's."""
+    if final.exists() and not (final / MANIFEST).exists():
+        raise DataError(
+            f"{final} holds no {MANIFEST}, so it is damaged, or not what muster made: remove it, or move it away, and "
+            "prepare again."
+        )
 
 
 def source_paths(data: Data, say: Say) -> list[tuple[int, Path]]:
@@ -198,8 +219,6 @@ def _prepare_in(
             "Preparation was stopped. The parts that are finished are kept: the same command goes on."
         ) from None
     write_manifest(out, {"fingerprint": final.name, **contents})
-    if final.exists():  # without a manifest: nothing that muster leaves, but in the way of the rename
-        raise DataError(f"{final} holds no {MANIFEST}: it is not what muster made. Move it away.")
     rename_folder(out, final)
     shutil.rmtree(work, ignore_errors=True)
     tell(contents["report"], say)

@@ -94,7 +94,10 @@ class RunFolder:
 
     def attempts(self) -> int:
         """How many attempts have been started."""
-        return len(list(self.logs.glob("attempt-*"))) if self.logs.is_dir() else 0
+        if not self.logs.is_dir():
+            return 0
+        numbers = [folder.name.removeprefix("attempt-") for folder in self.logs.glob("attempt-*")]
+        return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
 
     def checkpoint_steps(self) -> list[int]:
         """Steps of the committed checkpoints, oldest first (a folder still being written has a suffix)."""
@@ -110,9 +113,11 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}): is {path.parent} a run of muster?") from error
     except ValueError as error:
-        raise RunError(f"{path} is not whole JSON ({error}).") from error
+        raise RunError(f"{path} is not whole JSON ({error}): restore it from a copy, or begin a new run.") from error
     if not isinstance(contents, dict):
-        raise RunError(f"{path} holds {type(contents).__name__}, not a JSON object.")
+        raise RunError(
+            f"{path} holds {type(contents).__name__}, not a JSON object: restore it from a copy, or begin a new run."
+        )
     return contents
 
 
@@ -141,11 +146,21 @@ def open_run(path: Path) -> RunFolder:
     run = RunFolder(path)
     if not path.is_dir():
         raise RunError(f"There is no run at {path}: `muster train RECIPE --run {path}` would start one.")
+    if not run.record.exists():
+        raise RunError(
+            f"{path} is no run of muster, it holds no {run.record.name}: name the folder of a run, "
+            "or start one with `muster train RECIPE --run DIR`."
+        )
     record = read_json(run.record)
     if record.get("format") != FORMAT:
         raise RunError(
             f"{run.record} has format {record.get('format')}, this version of muster reads {FORMAT}: "
             "continue it with the version that began it."
+        )
+    if not isinstance(record.get("prepared"), str):
+        raise RunError(
+            f"{run.record} does not name the folder of its data (prepared is {record.get('prepared')!r}): "
+            "restore it from a copy, or begin a new run."
         )
     return run
 
@@ -156,7 +171,8 @@ def run_state(run: RunFolder) -> RunState:
         return "absent"
     if _is_locked(run):
         return "running"
-    if run.evaluation.exists() or _verdict(run) == "done":
+    # Without its model there is something left to do: a resume writes it again from the last checkpoint.
+    if run.weights.exists() and (run.evaluation.exists() or _verdict(run) == "done"):
         return "finished"
     return "interrupted" if run.attempts() else "created"
 

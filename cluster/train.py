@@ -3,6 +3,7 @@
 muster train sentiment                                             decides by itself how many ranks to start
 torchrun --nproc-per-node 2 -m cluster.train sentiment             two ranks, started by torch's own launcher
 torchrun --nproc-per-node 2 -m cluster.train --resume runs/sentiment
+torchrun --nproc-per-node 2 -m cluster.train sentiment --run-folder runs/two
 python -m cluster.train sentiment train.epochs=1 --run /tmp/try    one rank, no launcher
 """
 
@@ -27,7 +28,7 @@ from cluster.data.durable import write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
 from cluster.data.shards import ShardReader
-from cluster.errors import Interrupted, RunError
+from cluster.errors import Interrupted, MusterError, PlanError, RunError
 from cluster.models.build import build_model
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
@@ -40,13 +41,13 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
 from cluster.training.scoring import evaluate
-from cluster.training.verdict import write_verdict
+from cluster.training.verdict import verdict_of, write_verdict
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train one rank to the end, a stop, or an error; the exit code says which (`cluster/errors.py`)."""
     options = _parse(arguments)
-    return run_rank(lambda stop: _train(options, stop), options.resume)
+    return run_rank(lambda: _train(options), options.resume)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -54,7 +55,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m cluster.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("words", nargs="*", metavar="RECIPE key=value", help="a recipe (name or path), then settings")
-    parser.add_argument("--run", type=Path, help="folder of the new run (default: runs/RECIPE)")
+    # torchrun takes --run for one of its own options, even behind -m: hence the longer name.
+    parser.add_argument("--run", "--run-folder", type=Path, help="folder of the new run (default: runs/RECIPE)")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run; then only launch.* settings")
     options = parser.parse_intermixed_args(arguments)
     if options.resume is None and not options.words:
@@ -62,14 +64,26 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _train(options: argparse.Namespace, stop: StopFlag) -> None:
+def _train(options: argparse.Namespace) -> None:
     """A run from its folder to its scores."""
     run, recipe = _open(options)
+    try:
+        _attempt(run, recipe)
+    except MusterError as error:
+        if ATTEMPT not in os.environ and environment().rank == 0 and not isinstance(error, Interrupted):
+            write_verdict(run, verdict_of(error.exit_code), str(error), attempt=run.attempts() - 1)
+        raise
+
+
+def _attempt(run: RunFolder, recipe: Recipe) -> None:
+    """One start of a run's processes, as one of them."""
     manifest = open_prepared(Path(read_json(run.record)["prepared"]))
-    plan = make_plan(recipe, machine(), ranks=environment()[2])
+    plan = make_plan(recipe, machine(), ranks=environment())
     if run.plan.exists():
         plan = keep_stored(plan, read_json(run.plan), recipe)
-    with _held(run), started(plan, recipe.train.strict) as world:
+    with _held(run), started(plan, recipe.train.strict) as world, StopFlag().listening() as stop:
+        if world.rank == 0:
+            run.verdict.unlink(missing_ok=True)  # of the attempt before
         attempt = int(os.environ.get(ATTEMPT, run.attempts() - 1))
         trainer, state = _build(run, recipe, manifest, plan, world, stop)
         try:
@@ -93,14 +107,14 @@ def _open(options: argparse.Namespace) -> tuple[RunFolder, Recipe]:
     """
     if options.resume is not None:
         run = open_run(options.resume)
-        if environment()[0] == 0 and ATTEMPT not in os.environ:
+        if environment().rank == 0 and ATTEMPT not in os.environ:
             run.attempt_logs(run.attempts()).mkdir(parents=True)
         return run, from_toml_with(run.recipe.read_text(), options.words)
     name, *overrides = options.words
     recipe = load(name, overrides)
     run = RunFolder(options.run or Path("runs") / Path(name).stem)
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    if environment()[0] == 0 and not (restarted and run.record.exists()):
+    if environment().rank == 0 and not (restarted and run.record.exists()):
         _refuse_existing(run)
         prepared = prepare(recipe, lambda line: print(line, file=sys.stderr, flush=True))
         create_run(run, to_toml(recipe), prepared)
@@ -115,14 +129,14 @@ def _refuse_existing(run: RunFolder) -> None:
     if state != "absent":
         raise RunError(
             f"{run.path} holds a run already ({state}): go on with it (--resume {run.path}), or choose another folder "
-            "with --run DIR."
+            "with --run DIR (under torchrun: --run-folder DIR)."
         )
 
 
 @contextlib.contextmanager
 def _held(run: RunFolder) -> Any:
     """The run's lock, unless the agent holds it for us, or we are not the rank that should."""
-    if ATTEMPT in os.environ or environment()[0] != 0:
+    if ATTEMPT in os.environ or environment().rank != 0:
         yield
         return
     with locked(run):
@@ -142,7 +156,8 @@ def _build(
     checkpoints = Checkpoints(run, recipe.train.keep_checkpoints, f"{manifest.fingerprint}/{order.fingerprint()}")
     model = model.to(world.device)
     optimizer = build_optimizer(model, recipe.optim, world.device)
-    state = _restore(checkpoints, model, optimizer, world)
+    notes: list[str] = []
+    state = _restore(checkpoints, model, optimizer, world, notes)
     total_steps = _fixed_at_first_start(run, recipe, plan, order, world)
     if recipe.train.compile:
         model.compile()
@@ -154,6 +169,9 @@ def _build(
         def validate() -> dict[str, Any]:
             return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens)
 
+    monitor = Monitor(run.metrics, state.step) if world.rank == 0 else Silent()
+    for note in notes:
+        monitor.write("note", step=state.step, message=note)
     trainer = Trainer(
         recipe=recipe,
         plan=plan,
@@ -165,25 +183,29 @@ def _build(
         order=order,
         total_steps=total_steps,
         checkpoints=checkpoints,
-        monitor=Monitor(run.metrics, state.step) if world.rank == 0 else Silent(),
+        monitor=monitor,
         stop=stop,
         validate=validate,
     )
     return trainer, state
 
 
-def _restore(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer, world: World) -> TrainState:
-    """Rank 0 looks for the newest whole checkpoint and tells the others its step. A collective."""
+def _restore(
+    checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer, world: World, notes: list[str]
+) -> TrainState:
+    """Rank 0 looks for the newest whole checkpoint and tells the others its step. A collective.
+
+    `notes` takes what a person should know of it.
+    """
     newest: int | None = 0  # what the other ranks add to the sum
     if world.rank == 0:
         checkpoints.sweep()
-        newest = checkpoints.newest()
+        newest = checkpoints.newest(notes.append)
     step = int(world.sum(torch.tensor([-1 if newest is None else newest], device=world.device)).item())
     if step < 0:
         return TrainState()
     state = checkpoints.load(step, model, optimizer)
-    if world.rank == 0:
-        print(f"resuming after step {step}", flush=True)
+    notes.append(f"resuming after step {step}")
     return state
 
 
@@ -200,11 +222,19 @@ def _fixed_at_first_start(run: RunFolder, recipe: Recipe, plan: Plan, order: Ord
             total = recipe.train.steps
             if total == "auto":
                 total = sum(order.steps_per_epoch(epoch) for epoch in range(recipe.train.epochs))
-            versions = {"torch": torch.__version__, "total_steps": total, "documents": len(order.lengths)}
-            contents = dataclasses.asdict(plan) | versions
+            if recipe.optim.warmup_steps >= total:
+                raise PlanError(
+                    f"optim.warmup_steps ({recipe.optim.warmup_steps}) must be below the steps of the run "
+                    f"({total}), or the "
+                    "learning rate never reaches its peak."
+                )
+            contents = dataclasses.asdict(plan) | {"total_steps": total, "documents": len(order.lengths)}
             write_atomically(run.plan, json.dumps(contents, indent=2).encode() + b"\n")
     world.barrier()
-    return int(read_json(run.plan)["total_steps"])
+    total = read_json(run.plan).get("total_steps")
+    if not isinstance(total, int):
+        raise RunError(f"{run.plan} has no total_steps: restore it from a copy, or begin a new run.")
+    return total
 
 
 def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainState) -> None:
@@ -216,6 +246,8 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         best = run.best_at(state.best_step)
         verify_folder(best)
         model.load_state_dict(load_file(best / "model.safetensors"))
+    weights = {name: value.float() for name, value in weights_of(model).items()}
+    model.load_state_dict(weights)  # what is saved is what is scored: float64 is rounded first
     figures = None
     if "test" in manifest.splits:
         test = ShardReader(manifest.folder, "test")
@@ -229,14 +261,14 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
             "step": state.best_step if state.best_step >= 0 else state.step,
         }
         shutil.rmtree(run.model, ignore_errors=True)
-        weights = {name: value.float() for name, value in weights_of(model).items()}
         texts = {
             "model.json": json.dumps(description, indent=2),
             "encoder.json": (manifest.folder / "encoder.json").read_text(encoding="utf-8"),
         }
         write_tensors(run.model, {"weights.safetensors": weights}, texts)
         if figures is not None:
-            figures |= {"split": "test", "step": description["step"]}
+            unknown = manifest.report.get("unknown_labels", {}).get("test", {})
+            figures |= {"split": "test", "step": description["step"], "unknown_labels": unknown}
             write_atomically(run.evaluation, json.dumps(figures, indent=1).encode() + b"\n")
 
 

@@ -77,6 +77,8 @@ def _refuse_unusable(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file: a run needs a folder of its own. Choose another with --run DIR.")
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise RunError(f"{path} cannot be made, {there} is a file. Choose another folder with --run DIR.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise RunError(
             f"The run folder {path} cannot be written (no rights in {there}). Choose another with --run DIR."

@@ -47,7 +47,9 @@ def command(module: str, arguments: Sequence[str]) -> list[str]:
 def environment() -> Mapping[str, str]:
     """For the programs we start: they find `cluster` where we found `launch`, whatever lies in the working folder."""
     root = Path(__file__).parents[1]
-    changes = {"PYTHONSAFEPATH": "1"}  # a folder named `cluster` in the working folder must not come first
+    # What we start ends with us (cluster/training/faults.py), even if we are gone before it can ask the kernel for it.
+    changes = {"MUSTER_PARENT": str(os.getpid())}
+    changes["PYTHONSAFEPATH"] = "1"  # a folder named `cluster` in the working folder must not come first
     if root.name not in ("site-packages", "dist-packages"):  # installed: found anyway, and must not hide the library
         changes["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, **changes}

@@ -161,6 +161,7 @@ class Watch:
         self._follower = Follower(run.metrics)
         self._follower.new()  # what earlier attempts wrote has been shown
         self._total: int | None = None
+        self._validation = ""
         self._evaluation_said_at = -SECONDS_BETWEEN_EVALUATIONS
 
     @property
@@ -174,10 +175,10 @@ class Watch:
     def poll(self) -> None:
         """Show what is new."""
         replaced, records = self._follower.new()
-        if replaced:
-            return  # cut back by a resume: what is left was shown before
         for record in records:
-            self._show(record)
+            # Cut back by a resume: what is left was shown before, but for what the new attempt has to say.
+            if not replaced or record.get("kind") == "note":
+                self._show(record)
 
     def _show(self, record: Record) -> None:
         if not isinstance(record.get("step"), int):
@@ -186,10 +187,15 @@ class Watch:
             self._total = self._read_total()
         match record.get("kind"):
             case "step":
-                self.display.step(record, self._total)
-            case "evaluation" if self._is_due(record):
-                self._evaluation_said_at = self.clock()
-                self.display.say(evaluation_line(record, self.metric))
+                self.display.step({**record, "validation": self._validation}, self._total)
+            case "evaluation":
+                if isinstance(record.get(self.metric), (int, float)):
+                    self._validation = f"{self.metric} {record[self.metric]:.4f}"
+                if self._is_due(record):
+                    self._evaluation_said_at = self.clock()
+                    self.display.say(evaluation_line(record, self.metric))
+            case "note":
+                self.display.say(f"muster: {record.get('message')}")
             case _:
                 pass  # checkpoints are no news to a person
 
@@ -222,6 +228,8 @@ def figures(record: Record) -> list[str]:
         shown.append(f"loss {record['loss']:.4f}")
     if isinstance(record.get("tokens_per_second"), (int, float)):
         shown.append(f"{record['tokens_per_second']:,.0f} tokens/s")
+    if record.get("validation"):
+        shown.append(str(record["validation"]))
     return shown
 
 

@@ -107,7 +107,7 @@ def write_manifest(folder: Path, contents: Mapping[str, Any]) -> None:
 
 def open_prepared(folder: Path) -> Manifest:
     """Reads and checks the manifest of a prepared folder. Raises DataError."""
-    way_out = "Prepare the data again: muster prepare RECIPE."
+    way_out = "Remove the folder and prepare the data again: muster prepare RECIPE."
     try:
         contents = json.loads(file_inside(folder, MANIFEST).read_bytes())
     except FileNotFoundError:
@@ -140,12 +140,13 @@ def checked_file(folder: Path, entry: FileEntry) -> Path:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(
-            f"{folder / entry.name} is in the manifest but cannot be opened ({error.strerror}): prepare the data again."
+            f"{folder / entry.name} is in the manifest but cannot be opened ({error.strerror}): remove the folder "
+            "and prepare the data again."
         ) from None
     if size != entry.bytes:
         raise DataError(
             f"{folder / entry.name} has {size:,} bytes, the manifest says {entry.bytes:,}: "
-            "the file was cut or changed. Prepare the data again."
+            "the file was cut or changed. Remove the folder and prepare the data again."
         )
     return path
 
@@ -179,7 +180,9 @@ def _check_name(folder: Path, name: str) -> None:
 def _fail(folder: Path, where: str, rule: str, value: object) -> DataError:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    return DataError(f"{folder / MANIFEST}: {where} {rule}, but is {shown}. Prepare the data again.")
+    return DataError(
+        f"{folder / MANIFEST}: {where} {rule}, but is {shown}. Remove the folder and prepare the data again."
+    )
 
 
 class _Fields:

@@ -33,7 +33,9 @@ def verify_file(folder: Path, entry: FileEntry) -> None:
                         "the manifest's. Remove the folder and prepare the data again."
                     )
     except OSError as error:
-        raise DataError(f"{folder / entry.name} cannot be read: {error.strerror}. Prepare the data again.") from None
+        raise DataError(
+            f"{folder / entry.name} cannot be read: {error.strerror}. Remove the folder and prepare the data again."
+        ) from None
     if whole.hexdigest() != entry.sha256:
         raise DataError(
             f"{folder / entry.name}: the manifest contradicts itself, the hashes of the blocks hold and that of the "

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cluster.config.schema import Recipe
 from cluster.errors import DeviceError, PlanError
@@ -20,6 +20,10 @@ class Machine:
     gpus: int
     """GPUs that torch can use."""
     gpu_name: str
+    processor: str = ""
+    """What computes: the GPU's name, or the CPU's; empty where nobody asked (a check before the start)."""
+    torch: str = ""
+    """Version of torch, likewise."""
     bfloat16_gains: bool
     """The GPUs multiply bfloat16 faster than float32 (compute capability 8.0 and later)."""
 
@@ -33,6 +37,8 @@ class Plan:
     threads: int
     """CPU threads of each rank."""
     precision: Precision
+    processor: str
+    torch: str
 
     def differences(self, stored: dict[str, Any]) -> list[str]:
         """What keeps a resumed run from the same bits, such as `threads 2 -> 1`."""
@@ -43,30 +49,48 @@ class Plan:
         ]
 
 
-def make_plan(recipe: Recipe, machine: Machine, ranks: int | None = None) -> Plan:
+class Ranks(Protocol):
+    """The ranks that somebody else (torchrun) has started already."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def ranks_of_node(self) -> int: ...
+
+
+def make_plan(recipe: Recipe, machine: Machine, ranks: Ranks | None = None) -> Plan:
     """Decide device, ranks, threads and precision.
 
-    `ranks` is the number of processes if somebody else (torchrun) has started them already.
     Raises DeviceError for a GPU that is not there, PlanError for more ranks than the run may ever use.
     """
     device = _device(recipe, machine)
-    if ranks is None:
+    if ranks is not None:
+        size, of_node = ranks.size, ranks.ranks_of_node
+    else:
         asked = recipe.launch.ranks
-        ranks = asked if asked != "auto" else machine.gpus if device == "cuda" else 1
-        if device == "cuda" and ranks > machine.gpus:
+        size = of_node = asked if asked != "auto" else machine.gpus if device == "cuda" else 1
+        if device == "cuda" and size > machine.gpus:
             raise DeviceError(
-                f"launch.ranks ({ranks}) exceeds the GPUs of this machine ({machine.gpus}): each rank needs its own. "
+                f"launch.ranks ({size}) exceeds the GPUs of this machine ({machine.gpus}): each rank needs its own. "
                 f"Use launch.ranks={machine.gpus}, or launch.device=cpu."
             )
     limit = recipe.train.max_ranks
-    if ranks > limit:
+    if size > limit:
         raise PlanError(
-            f"launch.ranks ({ranks}) exceeds train.max_ranks ({limit}): a step has at most {limit} "
+            f"launch.ranks ({size}) exceeds train.max_ranks ({limit}): a step has at most {limit} "
             "micro-batches to share out. "
             f"Use at most {limit} ranks, or start a new run with a larger train.max_ranks."
         )
-    threads = recipe.launch.threads if recipe.launch.threads != "auto" else max(1, machine.cores // ranks)
-    return Plan(device=device, ranks=ranks, threads=threads, precision=_precision(recipe, device, machine))
+    threads = recipe.launch.threads if recipe.launch.threads != "auto" else max(1, machine.cores // of_node)
+    return Plan(
+        device=device,
+        ranks=size,
+        threads=threads,
+        precision=_precision(recipe, device, machine),
+        processor=machine.processor,
+        torch=machine.torch,
+    )
 
 
 def _device(recipe: Recipe, machine: Machine) -> Device:

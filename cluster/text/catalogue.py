@@ -109,7 +109,10 @@ def fetch(name: str, say: Say) -> Path:
     if is_fetched(name):
         return place
     if os.environ.get("MUSTER_OFFLINE", "0") not in ("", "0"):
-        raise DataError(f"the set {name} is not in the cache ({place}), and MUSTER_OFFLINE forbids to fetch it")
+        raise DataError(
+            f"the set {name} is not in the cache ({place}), and MUSTER_OFFLINE forbids to fetch it: "
+            "unset it, or name with MUSTER_CACHE a cache that holds the set"
+        )
     say(f"fetching {name} from the package {data_set.package} ({data_set.package.size_bytes / 1e6:.1f} MB)")
     say(f"licence: {data_set.licence}")
     try:

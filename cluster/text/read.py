@@ -91,7 +91,7 @@ def blocks(path: Path, data: Data, rows_per_block: int = ROWS_PER_BLOCK) -> Iter
         empty = False
         yield block
     if empty:
-        raise DataError(f"{path} is empty: it holds no rows")
+        raise DataError(f"{path} is empty: it holds no rows. Name another file, or leave it out.")
 
 
 def parse(block: Block, data: Data) -> tuple[list[Row], list[Rejected]]:

@@ -43,11 +43,14 @@ def _files(source: str, slot: Slot, say: catalogue.Say) -> list[Path]:
     if glob.has_magic(source):
         matched = [Path(name) for name in glob.glob(str(path), recursive=True) if os.path.isfile(name)]
         if not matched:
-            raise DataError(f"data.{slot}: no file matches {source} (looked from {Path.cwd()})")
+            raise DataError(f"data.{slot}: no file matches {source} (looked from {Path.cwd()}): mend the pattern")
         return matched
     if path.name == source and not path.suffix:  # a bare word was meant for the catalogue
         try:
             catalogue.find(source)
         except DataError as error:
             raise DataError(f"data.{slot}: there is no file {source} in {Path.cwd()}, and {error}") from None
-    raise DataError(f"data.{slot}: there is no file {source} (looked from {Path.cwd()})")
+    raise DataError(
+        f"data.{slot}: there is no file {source} (looked from {Path.cwd()}): "
+        "give a path, a glob, or a set of `muster data list`"
+    )

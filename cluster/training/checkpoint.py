@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cluster.data.durable import fsync_file, fsync_folder, rename_folder, write_atomically
 from cluster.data.order import Position
-from cluster.errors import NonFiniteError, RunError
+from cluster.errors import InfrastructureError, NonFiniteError, RunError
 from cluster.runs import RunFolder
 
 PARTIAL = ".partial"
@@ -78,7 +79,7 @@ def refuse_non_finite(tensors: dict[str, Tensor], step: int) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise NonFiniteError(
-                f"After step {step} the weights {name} hold NaN or infinity; nothing was saved. The last "
+                f"After step {step} {name} (weights or optimizer) holds NaN or infinity; nothing was saved. The last "
                 "checkpoint is whole: "
                 "start a new run with a smaller optim.learning_rate, or with optim.clip_norm=1.0."
             )
@@ -92,8 +93,19 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 def write_tensors(folder: Path, files: dict[str, dict[str, Tensor]], texts: dict[str, str]) -> int:
     """Write a folder of safetensors and JSON files with a manifest, whole or not at all. Returns its bytes.
 
-    Raises OSError (full disk, no rights); nothing is then left under the folder's name.
+    Raises InfrastructureError if the disk refuses (full, no rights); nothing is then left under the folder's name.
     """
+    try:
+        return _write_tensors(folder, files, texts)
+    except (OSError, SafetensorError) as error:
+        raise InfrastructureError(
+            f"{folder} could not be written ({error}). What was saved before is whole. Make room or give "
+            "rights, then go on "
+            "with `muster resume`."
+        ) from error
+
+
+def _write_tensors(folder: Path, files: dict[str, dict[str, Tensor]], texts: dict[str, str]) -> int:
     beside = folder.with_name(folder.name + PARTIAL)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -111,7 +123,7 @@ def write_tensors(folder: Path, files: dict[str, dict[str, Tensor]], texts: dict
             entries[name] = {"bytes": size, "sha256": _sha256(beside / name)}
         write_atomically(beside / "manifest.json", json.dumps({"files": entries}, indent=2).encode())
         rename_folder(beside, folder)
-    except OSError:
+    except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     return total
@@ -156,14 +168,15 @@ class Checkpoints:
 
     def commit(self, state: TrainState, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Save everything a resume needs, then let go of older checkpoints. Returns the bytes written."""
-        weights = weights_of(model)
+        weights, moments = weights_of(model), optimizer_tensors(model, optimizer)
         refuse_non_finite(weights, state.step)
+        refuse_non_finite(moments, state.step)
         folder = self.run.checkpoint(state.step)
         if folder.exists():  # a later attempt came back to a step that a damaged newer checkpoint had hidden
             shutil.rmtree(folder)
         written = write_tensors(
             folder,
-            {"model.safetensors": weights, "optimizer.safetensors": optimizer_tensors(model, optimizer)},
+            {"model.safetensors": weights, "optimizer.safetensors": moments},
             {"state.json": json.dumps(state.to_json() | {"order": self.order}, indent=2)},
         )
         self._prune(state)
@@ -185,30 +198,52 @@ class Checkpoints:
             shutil.rmtree(self.run.checkpoint(step))
         pointed = {state.best_step}
         for step in steps[-self.keep :]:
-            pointed.add(json.loads((self.run.checkpoint(step) / "state.json").read_bytes())["best_step"])
+            try:
+                pointed.add(json.loads((self.run.checkpoint(step) / "state.json").read_bytes())["best_step"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return  # a damaged checkpoint cannot say which it needs: keep all
         if self.run.best.is_dir():
             for folder in self.run.best.iterdir():
                 if folder.name.isdigit() and int(folder.name) not in pointed:
                     shutil.rmtree(folder)
 
     def newest(self, say: Any = print) -> int | None:
-        """Step of the newest checkpoint that verifies; damaged ones are set aside as `.bad`. None if there is none.
+        """Step of the newest checkpoint that verifies; damaged ones are set aside as `.bad`. None if none was ever
+        saved.
 
-        Rank 0 asks, and tells the others.
+        Rank 0 asks, and tells the others. Raises RunError if there were some and none verifies: beginning again is for
+        a person to decide.
         """
-        for step in reversed(self.run.checkpoint_steps()):
+        steps = self.run.checkpoint_steps()
+        for step in reversed(steps):
             folder = self.run.checkpoint(step)
             try:
                 verify_folder(folder)
-                best = json.loads((folder / "state.json").read_bytes())["best_step"]
-                if best >= 0:
-                    verify_folder(self.run.best_at(best))
             except RunError as error:
                 say(f"checkpoint {folder.name} is set aside: {error}")
                 _set_aside(folder)
                 continue
+            self._look_at_best(folder, say)
             return step
+        if steps:
+            raise RunError(
+                f"None of the checkpoints in {self.run.checkpoints} is whole; they were set aside as {BAD}. "
+                f"`muster resume {self.run.path}` would now begin at step 0; or begin a new run."
+            )
         return None
+
+    def _look_at_best(self, checkpoint: Path, say: Any) -> None:
+        """Damaged best weights are no reason to lose a checkpoint: set them aside, the next evaluation is the best
+        then."""
+        best = int(json.loads((checkpoint / "state.json").read_bytes())["best_step"])
+        folder = self.run.best_at(best)
+        if best < 0 or not folder.exists():
+            return
+        try:
+            verify_folder(folder)
+        except RunError as error:
+            say(f"the best weights so far are lost, best/{folder.name} is set aside: {error}")
+            _set_aside(folder)
 
     def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
         """Restore model and optimizer in place. Raises RunError if the order of the data is another one."""
@@ -222,7 +257,10 @@ class Checkpoints:
             )
         model.load_state_dict(load_file(folder / "model.safetensors"))
         restore_optimizer(model, optimizer, load_file(folder / "optimizer.safetensors"))
-        return TrainState.from_json(fields)
+        state = TrainState.from_json(fields)
+        if state.best_step >= 0 and not self.run.best_at(state.best_step).is_dir():
+            return dataclasses.replace(state, best_step=-1, best_value=float("nan"))
+        return state
 
 
 def _set_aside(folder: Path) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.data.durable import write_atomically
-from cluster.errors import MusterError
+from cluster.errors import Interrupted, MusterError
 from cluster.runs import RunFolder
 from cluster.training.parallel import environment
 
@@ -31,8 +31,13 @@ ATTEMPT = "MUSTER_ATTEMPT"
 """Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
 
 
+PARENT = "MUSTER_PARENT"
+"""Process id of who started this process: `launch/local.py` for the agent, the agent for its ranks."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
 class StopFlag:
-    """Set by SIGINT, SIGTERM or SIGUSR1; read once a step."""
+    """Set by SIGINT, SIGTERM, SIGHUP or SIGUSR1; read once a step."""
 
     def __init__(self) -> None:
         self.signal_name = ""
@@ -46,7 +51,7 @@ class StopFlag:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopFlag"]:
-        before = {n: signal.signal(n, self._set) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+        before = {n: signal.signal(n, self._set) for n in STOP_SIGNALS}
         try:
             yield self
         finally:
@@ -59,14 +64,14 @@ def die_with_parent(with_signal: signal.Signals) -> None:
 
     Linux only (prctl(2)); elsewhere nothing happens.
     """
-    parent = os.getppid()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
-            os.kill(os.getpid(), with_signal)
+    parent = os.environ.get(PARENT)
+    if parent is not None and int(parent) != os.getppid():  # it died while this process was importing torch
+        os.kill(os.getpid(), with_signal)
 
 
-def run_rank(work: Callable[[StopFlag], None], logs: Path | None) -> int:
+def run_rank(work: Callable[[], None], logs: Path | None) -> int:
     """Do a rank's work and return its exit code, leaving word of why it failed if it did.
 
     `logs` is the run folder that keeps the ranks' logs; it is used under `cluster.agent` only. Errors that muster does
@@ -77,17 +82,16 @@ def run_rank(work: Callable[[StopFlag], None], logs: Path | None) -> int:
         os.dup2(1, 2)  # one log for a rank: the agent has sent standard output there
         die_with_parent(signal.SIGKILL)
     faulthandler.enable()  # a segmentation fault or abort prints every thread's Python stack
-    with StopFlag().listening() as stop:
-        try:
-            record(work)(stop)
-        except BaseException as error:
-            if attempt is not None and logs is not None:
-                rank = environment()[0]
-                write_failure(RunFolder(logs).rank_failure(int(attempt), rank), rank, error)
-            if not isinstance(error, MusterError):
-                raise
-            print(f"muster: {error}", file=sys.stderr)
-            return error.exit_code
+    try:
+        record(work)()
+    except BaseException as error:
+        if attempt is not None and logs is not None:
+            rank = environment()[0]
+            write_failure(RunFolder(logs).rank_failure(int(attempt), rank), rank, error)
+        if not isinstance(error, MusterError):
+            raise
+        print(f"muster: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 
@@ -100,6 +104,7 @@ def write_failure(path: Path, rank: int, error: BaseException) -> None:
         "message": str(error),
         "exit_code": error.exit_code if isinstance(error, MusterError) else None,
         "expected": isinstance(error, MusterError),
+        "asked_to_stop": isinstance(error, (Interrupted, KeyboardInterrupt)),
         "because_of_a_peer": is_peer_failure(error),
         "traceback": "".join(traceback.format_exception(error)),
     }

@@ -15,7 +15,7 @@ from cluster.config.schema import Recipe
 from cluster.data.order import Order
 from cluster.data.permutation import mix
 from cluster.data.shards import ShardReader
-from cluster.errors import Interrupted, NonFiniteError
+from cluster.errors import DataError, Interrupted, NonFiniteError
 from cluster.loader import LoadedStep, StepLoader
 from cluster.metrics import headline
 from cluster.plan.plan import Plan
@@ -79,13 +79,26 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
 
 
 def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
-    """One optimizer step. Returns this rank's part of the mean loss and the gradient norm (0 if it is not clipped)."""
+    """One optimizer step. Returns this rank's part of the mean loss, and the norm of the gradients.
+
+    Without clipping the norm is of the biases alone: whatever is not a number on its way back passes through them, and
+    reading a large embedding's gradient would cost a tenth of a step. Weights and optimizer are looked at in full
+    before
+    they are saved.
+    """
     config = trainer.recipe.optim
     set_learning_rate(trainer.optimizer, learning_rate(config, loaded.step, trainer.total_steps))
     loss = backward(trainer, loaded)
-    norm = torch.zeros((), device=trainer.world.device)
     if math.isfinite(config.clip_norm):
         norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), config.clip_norm)
+    else:
+        norm = torch.nn.utils.get_total_norm(
+            [
+                parameter.grad
+                for parameter in trainer.model.parameters()
+                if parameter.ndim < 2 and parameter.grad is not None
+            ]
+        )
     trainer.optimizer.step()
     trainer.optimizer.zero_grad(set_to_none=True)
     return loss, norm
@@ -149,9 +162,11 @@ def _between_steps(
         state = _evaluate(trainer, state, loaded)
         pace.restart()
     if saving or stopping or state.ended:
+        checks.finish(wait=True)  # nothing is saved before the newest step has been looked at
         _save(trainer, state)
         pace.restart()
     if stopping and not (last or state.ended):
+        trainer.world.barrier()  # nobody leaves, or says that a checkpoint was saved, before it was
         raise Interrupted(
             f"Stopped after step {state.step} of {trainer.total_steps} "
             f"({trainer.stop.signal_name or 'asked by another rank'}); "
@@ -173,7 +188,14 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
     trainer.model.train()
     metric = trainer.recipe.evaluate.metric
     value = figures[metric]
-    better = state.best_step < 0 or (value < state.best_value if metric == "loss" else value > state.best_value)
+    if value is None:
+        raise DataError(
+            "The validation split holds no label that the training set has: it can choose nothing. Give "
+            "data.validation "
+            "labels of the training set, or none."
+        )
+    first = state.best_step < 0 or math.isnan(state.best_value)
+    better = first or (value < state.best_value if metric == "loss" else value > state.best_value)
     if better:
         if trainer.world.rank == 0:
             trainer.checkpoints.commit_best(state.step, inner(trainer.model))

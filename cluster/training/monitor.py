@@ -18,6 +18,8 @@ class Monitor:
     def write(self, kind: str, **fields: Any) -> None:
         self._file.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._file.flush()
+        if kind == "checkpoint":
+            os.fsync(self._file.fileno())  # the record must not lag behind what a resume goes on from
         print(_words(kind, fields), flush=True)
 
     def close(self) -> None:

@@ -4,10 +4,11 @@ import contextlib
 import datetime
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import psutil
 import torch
@@ -60,14 +61,22 @@ class World:
                 torch.cuda.synchronize(self.device)
 
 
-def environment() -> tuple[int, int, int, int]:
-    """(rank, local rank, world size, ranks of this node) as torch's launchers export them; one rank without a
-    launcher."""
-    return (
-        int(os.environ.get("RANK", "0")),
-        int(os.environ.get("LOCAL_RANK", "0")),
-        int(os.environ.get("WORLD_SIZE", "1")),
-        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+class Place(NamedTuple):
+    """Where torch's launchers have put this process."""
+
+    rank: int
+    local_rank: int
+    size: int
+    ranks_of_node: int
+
+
+def environment() -> Place:
+    """What torch's launchers export; one rank without a launcher."""
+    return Place(
+        rank=int(os.environ.get("RANK", "0")),
+        local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+        size=int(os.environ.get("WORLD_SIZE", "1")),
+        ranks_of_node=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
     )
 
 
@@ -78,8 +87,18 @@ def machine() -> Machine:
         cores=len(os.sched_getaffinity(0)) if platform.system() == "Linux" else psutil.cpu_count() or 1,
         gpus=gpus,
         gpu_name=torch.cuda.get_device_name(0) if gpus else "",
+        processor=torch.cuda.get_device_name(0) if gpus else _processor(),
+        torch=torch.__version__,
         bfloat16_gains=gpus > 0 and torch.cuda.get_device_capability(0) >= (8, 0),
     )
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 @contextlib.contextmanager
@@ -88,6 +107,8 @@ def started(plan: Plan, strict: bool) -> Iterator[World]:
     torch."""
     rank, local_rank, size, ranks_of_node = environment()
     torch.set_num_threads(plan.threads)
+    # cuDNN's recurrent layers round float32 to TF32 unless told not to.
+    torch.backends.cudnn.allow_tf32 = plan.precision == "bfloat16"
     if strict:
         # docs.nvidia.com/cuda/cublas, "Results reproducibility"
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -106,11 +127,14 @@ def started(plan: Plan, strict: bool) -> Iterator[World]:
     if size == 1:
         yield world
         return
+    # A signal before the ranks have met ends this one at once: Python's handler would wait for the others to come.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     dist.init_process_group(
         "nccl" if plan.device == "cuda" else "gloo",
         device_id=device if plan.device == "cuda" else None,
         timeout=datetime.timedelta(minutes=30),
     )
+    signal.signal(signal.SIGINT, before)
     try:
         yield world
     except Interrupted:  # all ranks have agreed to stop

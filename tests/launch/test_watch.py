@@ -89,8 +89,8 @@ def test_plain_lines_are_few(run, shown):
     assert shown.getvalue().splitlines() == [
         "step 10/100  epoch 1  loss 0.1000  12,346 tokens/s",
         "step 20  validation: f1_macro 0.5000  accuracy 0.7500  loss 0.6000  (best so far)",
-        "step 60/100  epoch 2  loss 0.0167  12,346 tokens/s  0:08 left",
-        "step 100/100  epoch 2  loss 0.0100  12,346 tokens/s",
+        "step 60/100  epoch 2  loss 0.0167  12,346 tokens/s  f1_macro 0.5000  0:08 left",
+        "step 100/100  epoch 2  loss 0.0100  12,346 tokens/s  f1_macro 0.5000",
     ]
 
 

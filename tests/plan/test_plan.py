@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,8 +9,8 @@ from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
 from cluster.plan.plan import Machine, describe, keep_stored, make_plan
 
-LAPTOP = Machine(cores=8, gpus=0, gpu_name="", bfloat16_gains=False)
-SERVER = Machine(cores=64, gpus=4, gpu_name="A GPU", bfloat16_gains=True)
+LAPTOP = Machine(cores=8, gpus=0, gpu_name="", processor="A CPU", torch="2.13.0", bfloat16_gains=False)
+SERVER = Machine(cores=64, gpus=4, gpu_name="A GPU", processor="A GPU", torch="2.13.0", bfloat16_gains=True)
 OLD_SERVER = dataclasses.replace(SERVER, bfloat16_gains=False)
 
 
@@ -59,8 +60,16 @@ def test_a_later_attempt_keeps_threads_and_says_what_it_cannot_keep():
     smaller = dataclasses.replace(LAPTOP, cores=2)
     again = keep_stored(make_plan(recipe(Launch(ranks=2)), smaller), stored, recipe(Launch(ranks=2)))
     assert again.differences(stored) == []
+    upgraded = make_plan(recipe(Launch(ranks=2)), dataclasses.replace(LAPTOP, torch="2.14.0"))
+    assert upgraded.differences(stored) == ["torch 2.13.0 -> 2.14.0"]
     other = keep_stored(make_plan(recipe(Launch(ranks=1)), smaller), stored, recipe(Launch(ranks=1)))
     assert other.differences(stored) == ["ranks 2 -> 1", "threads 4 -> 2"]
+
+
+def test_ranks_that_torchrun_started_share_the_cores_of_their_node():
+    place = SimpleNamespace(size=4, ranks_of_node=2)  # two nodes of two ranks
+    plan = make_plan(recipe(), LAPTOP, ranks=place)
+    assert (plan.ranks, plan.threads) == (4, 4)
 
 
 def test_the_line_that_says_what_is_used():

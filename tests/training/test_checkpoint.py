@@ -7,7 +7,7 @@ from torch import nn
 
 from cluster.config.schema import Optim
 from cluster.data.order import Position
-from cluster.errors import NonFiniteError, RunError
+from cluster.errors import InfrastructureError, NonFiniteError, RunError
 from cluster.runs import RunFolder
 from cluster.training.checkpoint import Checkpoints, TrainState, optimizer_tensors
 from cluster.training.optim import build_optimizer
@@ -85,6 +85,26 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path, trained,
     assert (run.checkpoints / "000020.bad").is_dir()
 
 
+def test_damaged_best_weights_do_not_cost_the_checkpoint(tmp_path, trained):
+    run = RunFolder(tmp_path)
+    checkpoints = Checkpoints(run, keep=2, order=ORDER)
+    checkpoints.commit_best(10, trained[0])
+    checkpoints.commit(TrainState(step=10, best_step=10, best_value=0.5), *trained)
+    DAMAGE["a flipped bit"](run.best_at(10) / "model.safetensors")
+    said = []
+    assert checkpoints.newest(said.append) == 10
+    assert "best/000010" in said[0]
+    assert checkpoints.load(10, *fresh()).best_step == -1
+
+
+def test_moments_that_are_no_numbers_are_not_saved_either(tmp_path, trained):
+    model, optimizer = trained
+    checkpoints = Checkpoints(RunFolder(tmp_path), keep=1, order=ORDER)
+    next(iter(optimizer.state.values()))["exp_avg_sq"].fill_(math.inf)
+    with pytest.raises(NonFiniteError, match="exp_avg_sq"):
+        checkpoints.commit(TrainState(step=10), model, optimizer)
+
+
 def test_a_half_written_checkpoint_is_never_seen(tmp_path, trained):
     run = RunFolder(tmp_path)
     checkpoints = Checkpoints(run, keep=2, order=ORDER)
@@ -123,7 +143,8 @@ def test_names_in_a_manifest_stay_in_the_folder(tmp_path, trained):
     manifest = run.checkpoint(10) / "manifest.json"
     manifest.write_text(json.dumps({"files": {"../../outside": {"bytes": 0, "sha256": ""}}}))
     said = []
-    assert checkpoints.newest(said.append) is None
+    with pytest.raises(RunError, match="None of the checkpoints"):
+        checkpoints.newest(said.append)
     assert "plain file name" in said[0]
 
 
@@ -137,6 +158,6 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_half(tmp_path, trained, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("cluster.training.checkpoint.rename_folder", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InfrastructureError, match="No space left"):
         checkpoints.commit(TrainState(step=20), *trained)
     assert [folder.name for folder in run.checkpoints.iterdir()] == ["000010"]

@@ -24,7 +24,7 @@ def scores_here(folder, model, tokens):
 
     config = Mlp(hidden=(16,)) if model == "mlp" else Lstm(embedding=8, hidden=16)
     recipe = Recipe(data=Data(train="-"), model=config, launch=Launch(device="cpu"), train=Train())
-    plan = make_plan(recipe, machine(), ranks=environment()[2])
+    plan = make_plan(recipe, machine(), ranks=environment())
     from pathlib import Path
 
     with started(plan, strict=False) as world:
