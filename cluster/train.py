@@ -231,10 +231,10 @@ def _fixed_at_first_start(run: RunFolder, recipe: Recipe, plan: Plan, order: Ord
             contents = dataclasses.asdict(plan) | {"total_steps": total, "documents": len(order.lengths)}
             write_atomically(run.plan, json.dumps(contents, indent=2).encode() + b"\n")
     world.barrier()
-    total = read_json(run.plan).get("total_steps")
-    if not isinstance(total, int):
+    stored = read_json(run.plan).get("total_steps")
+    if not isinstance(stored, int):
         raise RunError(f"{run.plan} has no total_steps: restore it from a copy, or begin a new run.")
-    return total
+    return stored
 
 
 def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainState) -> None:

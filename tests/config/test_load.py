@@ -48,7 +48,7 @@ def test_the_promised_recipes_are_shipped():
         ("optim.learning_rate=1e-2", 0.01),
         ("optim.learning_rate=1", 1.0),  # a whole number where a number is asked for
         ("optim.clip_norm=inf", math.inf),
-        ("evaluate.patience=3", 3),
+        ("evaluate.steps=3", 3),
         ("launch.device = cpu ", "cpu"),
     ],
 )
@@ -175,7 +175,7 @@ def test_another_model_kind_leaves_out_what_has_no_meaning_for_it_and_says_so():
     loaded = open_recipe("sentiment", ["model.kind=lstm", "model.layers=2"])
     assert loaded.recipe.model == Lstm(layers=2, dropout=0.5)  # dropout, which both have, stays the file's
     assert loaded.recipe.text.weights == "none"
-    assert len(loaded.notes) == 1 and "model.hidden = [1024]" in loaded.notes[0] and '"lstm"' in loaded.notes[0]
+    assert len(loaded.notes) == 1 and "model.hidden = [256]" in loaded.notes[0] and '"lstm"' in loaded.notes[0]
     assert open_recipe("sentiment", ["model.kind=mlp"]).notes == ()
     # What the command line itself gives wrongly is a mistake, not left out.
     assert "model.hidden = [5]" in refused("model.kind=lstm", "model.hidden=[5]")
