@@ -45,7 +45,7 @@ def test_the_example_on_the_command_line_works(setting):
     section = next(s for s in explain(setting.path).split("\n\n") if not setting.kind or f'"{setting.kind}"' in s)
     example = shlex.split(section.split("On the command line:")[1].splitlines()[0])
     # group and the like may be empty by default and need no example of a real file
-    load("sentiment", [f"model.kind={setting.kind or 'mlp'}", *example])
+    assert load("sentiment", [f"model.kind={setting.kind or 'mlp'}", *example]).model.kind == (setting.kind or "mlp")
 
 
 def test_sections_models_and_bare_names():
