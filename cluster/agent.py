@@ -142,7 +142,8 @@ def _evaluation_data(run: RunFolder, recipe: Recipe, data: Path | None, scratch:
         files = resolve(str(data), "test")
     except DataError as error:
         raise DataError(f"--data {data}: {str(error).removeprefix('data.test: ')}") from error
-    report = prepare_evaluation(Encoder.load(run.model), labels, files, recipe.data, scratch, _say)
+    encoder, kind = Encoder.load(run.model), recipe.task.kind
+    report = prepare_evaluation(encoder, labels, files, recipe.data, scratch, _say, task=kind)
     return scratch, dict(report.get("unknown_labels", {}))
 
 

@@ -1,4 +1,4 @@
-"""The score to beat: scikit-learn's TF-IDF with logistic regression, on exactly the rows that the model has.
+"""The score to beat: a linear model of scikit-learn's over TF-IDF, on exactly the rows that the model has.
 
 python -m cluster.baseline RECIPE [key=value ...]
 """
@@ -14,22 +14,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cluster.config.load import load
 from cluster.config.schema import Recipe
 from cluster.data.durable import write_atomically
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, MusterError
-from cluster.metrics import scores
+from cluster.metrics import label_scores, number_scores, scores
 from cluster.prepare import prepare, source_paths, to_stderr
 from cluster.text.read import Row, read_rows
 
 RESULT = "baseline.json"
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
+MODELS = {
+    "classify": "TF-IDF + logistic regression (scikit-learn)",
+    "multilabel": "TF-IDF + logistic regression for each label (scikit-learn)",
+    "regress": "TF-IDF + ridge regression (scikit-learn)",
+}
+# Written without spaces between words: scikit-learn's words would be whole clauses.
+UNSPACED_LANGUAGES = ("zh", "ja", "th")
+
+Array = npt.NDArray[Any]
 
 
 def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_stderr) -> dict[str, Any]:
-    """Scores on the test split (validation if there is none) of TfidfVectorizer + LogisticRegression(C=10).
+    """Scores on the test split (validation if there is none) of TfidfVectorizer with LogisticRegression(C=10), or with
+    Ridge() for numbers.
 
     Fitted on the train split alone; the texts are found again in the sources. The result is kept in the folder.
     Raises DataError if sources and prepared data do not belong together.
@@ -43,21 +54,21 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         raise DataError(
             f"{prepared} has neither a test nor a validation split: there is nothing to score a baseline on."
         )
-    say(f"baseline: TF-IDF with logistic regression on {train.documents:,} documents")
+    kind = recipe.task.kind
+    name = MODELS[kind]
+    say(f"baseline: {name.removesuffix(' (scikit-learn)')} on {train.documents:,} documents")
     began = time.perf_counter()
     scored = ShardReader(prepared, split)
     paths = [path for _, path in source_paths(recipe.data, say)]
-    confusion, converged = _fit_and_score(recipe, paths, train, scored)
-    full = scores(confusion, 0.0, list(train.manifest.labels))
+    model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[kind](train)
+    predicted, converged = _fit_and_predict(model, recipe, paths, train, scored)
     result = {
         "version": BASELINE_VERSION,
-        "model": "TF-IDF + logistic regression (scikit-learn)",
+        "model": name,
         "scikit_learn": version("scikit-learn"),
         "split": split,
-        "examples": full["examples"],
-        "accuracy": full["accuracy"],
-        "f1_macro": full["f1"]["macro"],
-        "f1_weighted": full["f1"]["weighted"],
+        "examples": scored.documents,
+        **score(predicted, np.asarray(scored.labels)),
         "converged": converged,
         "seconds": round(time.perf_counter() - began, 3),
     }
@@ -75,25 +86,82 @@ def _kept(prepared: Path) -> dict[str, Any] | None:
     return result if current else None
 
 
-def _fit_and_score(
-    recipe: Recipe, paths: Sequence[Path], train: ShardReader, scored: ShardReader
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], bool]:
-    """The confusion matrix that `metrics.scores` takes, and whether the fit converged."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.feature_extraction.text import TfidfVectorizer
+Fitted = tuple[Any, Callable[[Array, Array], dict[str, float]]]
+"""A model of scikit-learn's that is yet to be fitted, and what makes figures of what it predicted and of the truth."""
+
+
+def _one_label(train: ShardReader) -> Fitted:
     from sklearn.linear_model import LogisticRegression
 
-    vectorizer, regression = TfidfVectorizer(), LogisticRegression(C=10, max_iter=1000)
+    names = list(train.manifest.labels)
+
+    def score(predicted: Array, wanted: Array) -> dict[str, float]:
+        truth = np.where(wanted < 0, len(names), wanted)  # the last row: labels that training lacks
+        confusion = np.zeros((len(names) + 1, len(names)), dtype=np.int64)
+        np.add.at(confusion, (truth, predicted), 1)
+        return _headline(scores(confusion, 0.0, names))
+
+    return LogisticRegression(C=10, max_iter=1000), score
+
+
+def _labels(train: ShardReader) -> Fitted:
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multioutput import MultiOutputClassifier
+
+    class OneLabel(LogisticRegression):  # type: ignore[misc]
+        """A label that every document has, or none, cannot be fitted; it can be repeated."""
+
+        def fit(self, features: Any, wanted: Array, **options: Any) -> Any:
+            return (super().fit if len(set(wanted.tolist())) > 1 else DummyClassifier().fit)(
+                features, wanted, **options
+            )
+
+    names = list(train.manifest.labels)
+
+    def score(predicted: Array, wanted: Array) -> dict[str, float]:
+        exact = int((predicted == wanted).all(axis=1).sum())
+        counts = [(predicted & wanted).sum(axis=0), predicted.sum(axis=0), wanted.sum(axis=0)]
+        hits, given, support = (count.astype(np.int64) for count in counts)
+        return _headline(label_scores(hits, given, support, exact, len(wanted), 0.0, names))
+
+    return MultiOutputClassifier(OneLabel(C=10, max_iter=1000)), score
+
+
+def _numbers(train: ShardReader) -> Fitted:
+    from sklearn.linear_model import Ridge
+
+    def score(predicted: Array, wanted: Array) -> dict[str, float]:
+        full = number_scores(np.asarray(wanted, dtype=np.float64), np.asarray(predicted, dtype=np.float64))
+        return {name: full[name] for name in ("mse", "mae", "r2", "spearman")}
+
+    return Ridge(), score
+
+
+def _headline(full: dict[str, Any]) -> dict[str, float]:
+    return {
+        "accuracy": full["accuracy"],
+        "f1_macro": full["f1"]["macro"],
+        "f1_micro": full["f1"]["micro"],
+        "f1_weighted": full["f1"]["weighted"],
+    }
+
+
+def _fit_and_predict(
+    model: Any, recipe: Recipe, paths: Sequence[Path], train: ShardReader, scored: ShardReader
+) -> tuple[Array, bool]:
+    """What the fitted model says of the scored split, and whether the fit converged."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    unspaced = recipe.text.language in UNSPACED_LANGUAGES
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3)) if unspaced else TfidfVectorizer()
     features = vectorizer.fit_transform(_texts(recipe, paths, train))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        regression.fit(features, np.asarray(train.labels))
-    predicted = regression.predict(vectorizer.transform(_texts(recipe, paths, scored)))
-    classes = len(train.manifest.labels)
-    truth = np.where(scored.labels < 0, classes, scored.labels)  # the last row: labels that training lacks
-    confusion = np.zeros((classes + 1, classes), dtype=np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    return confusion, not any(issubclass(one.category, ConvergenceWarning) for one in caught)
+        model.fit(features, np.asarray(train.labels))
+    predicted = model.predict(vectorizer.transform(_texts(recipe, paths, scored)))
+    return predicted, not any(issubclass(one.category, ConvergenceWarning) for one in caught)
 
 
 def _texts(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterator[str]:
@@ -103,7 +171,7 @@ def _texts(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterat
     for number, path in enumerate(paths):
         wanted = lines[files == number].tolist()
         found = 0
-        for row in read_rows(path, recipe.data) if wanted else ():
+        for row in read_rows(path, recipe.data, recipe.task.kind) if wanted else ():
             if found == len(wanted):
                 break
             if row.line == wanted[found] and isinstance(row, Row):

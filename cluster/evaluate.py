@@ -13,7 +13,7 @@ from cluster.data.shards import ShardReader
 from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
 from cluster.runs import open_run
-from cluster.tasks.classify import Classify
+from cluster.tasks.build import build_for_inference
 from cluster.training.checkpoint import verify_folder
 from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
@@ -42,7 +42,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
         if plan.precision == "float64":
             model = model.double()
         reader = ShardReader(options.prepared, options.split)
-        task = Classify(description["labels"])
+        task = build_for_inference(description)
         figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens)
         if world.rank == 0:
             write_atomically(options.output, json.dumps(figures).encode())

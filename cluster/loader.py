@@ -5,7 +5,7 @@ Shapes: B documents, T tokens, N distinct tokens of all documents of a bag toget
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,11 @@ class Batch:
     """int64 (B, T) padded with 0, or (N,) flat for bags."""
     lengths: Tensor
     """int64 (B,)."""
-    weights: Tensor | None
-    """float32 (N,) for bags."""
+    beside: Tensor | None
+    """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T)."""
     labels: Tensor
-    """int64 (B,), -1 for a label that the training set did not hold."""
+    """int64 (B,), -1 for a label that the training set did not hold; numbers float64 (B,); sets of labels int64
+    (B, C)."""
     micro_batch: int
     """Index of its (first) micro-batch in the step: seeds its dropout."""
     idle: bool = False
@@ -44,8 +45,10 @@ class LoadedStep:
 
     planned: PlannedStep
     batches: list[Batch]
-    targets: int
-    """Examples of the step over all ranks: the loss is divided by it."""
+    documents: int
+    """Examples of the step over all ranks."""
+    weight: float
+    """What the loss of the step is divided by."""
     tokens: int
     """Real tokens of the step over all ranks."""
 
@@ -64,18 +67,15 @@ class Gather:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def batch(self, documents: np.ndarray[Any, Any], micro_batch: int, idle: bool = False) -> Batch:
-        weights = None
-        if self.reader.weighted:
-            tokens, lengths, weights = self.reader.flat(documents)
-        else:
-            tokens, lengths = self.reader.padded(documents)
+        gather = self.reader.flat if self.reader.weighted else self.reader.padded
+        tokens, lengths, beside = gather(documents)
         labels = self.labels[documents]
         if self.stream is None:
             return Batch(
                 tokens=torch.from_numpy(tokens.astype(np.int64)),
                 lengths=torch.from_numpy(lengths.astype(np.int64)),
-                weights=None if weights is None else torch.from_numpy(weights),
-                labels=torch.from_numpy(labels.astype(np.int64)),
+                beside=None if beside is None else _index(torch.from_numpy(beside)),
+                labels=_index(torch.from_numpy(labels)),
                 micro_batch=micro_batch,
                 idle=idle,
             )
@@ -84,8 +84,8 @@ class Gather:
             return Batch(
                 tokens=self._send(tokens).long(),
                 lengths=self._send(lengths.astype(np.int32)).long(),
-                weights=None if weights is None else self._send(weights),
-                labels=self._send(labels).long(),
+                beside=None if beside is None else _index(self._send(beside)),
+                labels=_index(self._send(labels)),
                 micro_batch=micro_batch,
                 idle=idle,
             )
@@ -97,6 +97,11 @@ class Gather:
             array = array.astype(np.int32)  # vocabularies end far below 2^31
         pinned = torch.from_numpy(np.ascontiguousarray(array)).pin_memory()
         return pinned.to(self.device, non_blocking=True)
+
+
+def _index(values: Tensor) -> Tensor:
+    """Whole numbers are indices: int64. Weights and numbers to predict stay as they are."""
+    return values if values.is_floating_point() else values.long()
 
 
 class StepLoader:
@@ -119,7 +124,9 @@ class StepLoader:
         ranks: int,
         fuse_tokens: int,
         device: torch.device,
+        weigh: Callable[[np.ndarray[Any, Any]], float],
     ) -> None:
+        self.weigh = weigh
         self.gather = Gather(reader, device)
         self.order = order
         self.start = start
@@ -164,7 +171,7 @@ class StepLoader:
         compute = torch.cuda.current_stream(self.gather.device)
         compute.wait_event(copied)
         for batch in loaded.batches:
-            for tensor in (batch.tokens, batch.lengths, batch.weights, batch.labels):
+            for tensor in (batch.tokens, batch.lengths, batch.beside, batch.labels):
                 if tensor is not None:
                     tensor.record_stream(compute)
 
@@ -202,7 +209,11 @@ class StepLoader:
             batches = [self.gather.batch(micro_batches[0][:1], 0, idle=True)]
         documents = np.concatenate(micro_batches)
         return LoadedStep(
-            planned=planned, batches=batches, targets=len(documents), tokens=int(self.lengths[documents].sum())
+            planned=planned,
+            batches=batches,
+            documents=len(documents),
+            weight=self.weigh(self.gather.labels[documents]),
+            tokens=int(self.lengths[documents].sum()),
         )
 
 

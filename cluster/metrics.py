@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
+LOWER_IS_BETTER = frozenset({"loss", "mse", "mae"})
 
 
 def scores(confusion: Counts, loss_sum: float, labels: list[str]) -> dict[str, Any]:
@@ -69,3 +70,78 @@ def headline(full: dict[str, Any]) -> dict[str, float]:
         "f1_micro": full["f1"]["micro"],
         "f1_weighted": full["f1"]["weighted"],
     }
+
+
+def label_scores(
+    hits: Counts, given: Counts, support: Counts, exact: int, examples: int, loss_sum: float, labels: list[str]
+) -> dict[str, Any]:
+    """Figures of sets of labels from counts (C,) over all examples: `hits` where a label was rightly given, `given`,
+    and `support`, where it should be. `exact` examples had all labels right and no other; that share is `accuracy`.
+
+    The loss is the mean over examples and labels. A ratio without an example in its denominator is 0.
+    """
+    sums = hits.sum(keepdims=True), given.sum(keepdims=True), support.sum(keepdims=True)
+    shares = _ratio(support.astype(np.float64), np.full(len(support), support.sum(), dtype=np.float64))
+
+    def averages(per_label: NDArray[np.float64], over_all: NDArray[np.float64]) -> dict[str, Any]:
+        return {
+            "macro": float(per_label.mean()),
+            "micro": float(over_all[0]),
+            "weighted": float((per_label * shares).sum()),
+            "per_class": dict(zip(labels, per_label.tolist(), strict=True)),
+        }
+
+    def both(part: tuple[Counts, Counts], whole: tuple[Counts, Counts]) -> dict[str, Any]:
+        one, all_ = (_ratio(p.astype(np.float64), w.astype(np.float64)) for p, w in zip(part, whole, strict=True))
+        return averages(one, all_)
+
+    return {
+        "accuracy": exact / examples if examples else 0.0,
+        "precision": both((hits, sums[0]), (given, sums[1])),
+        "recall": both((hits, sums[0]), (support, sums[2])),
+        "f1": both((2 * hits, 2 * sums[0]), (given + support, sums[1] + sums[2])),
+        "loss": loss_sum / (examples * len(labels)) if examples else None,
+        "examples": examples,
+        "labels": labels,
+        "support": dict(zip(labels, support.tolist(), strict=True)),
+    }
+
+
+def number_scores(
+    targets: NDArray[np.float64], predicted: NDArray[np.float64], deviation: float = 1.0
+) -> dict[str, Any]:
+    """Mean squared and absolute error, R2 and Spearman's rank correlation of numbers (N,).
+
+    `loss` is the mean squared error in units of `deviation`. R2 (the share of the variance that is explained) and the
+    correlation are 0 where they are not defined: fewer than two examples, or no variance.
+    """
+    examples = len(targets)
+    if not examples:
+        return {"mse": None, "mae": None, "r2": 0.0, "spearman": 0.0, "loss": None, "examples": 0, "mean_target": None}
+    errors = predicted - targets
+    mse = float(np.mean(errors**2))
+    variance = float(np.var(targets))
+    return {
+        "mse": mse,
+        "mae": float(np.mean(np.abs(errors))),
+        "r2": 1.0 - mse / variance if variance > 0 else 0.0,
+        "spearman": _correlation(_ranks(targets), _ranks(predicted)),
+        "loss": mse / deviation**2,
+        "examples": examples,
+        "mean_target": float(np.mean(targets)),
+    }
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0; equal values share the mean of theirs."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    shared: NDArray[np.float64] = (ends - (counts + 1) / 2)[which]
+    return shared
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Pearson's, of ranks: Spearman's."""
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / scale if scale > 0 else 0.0

@@ -1,175 +1,47 @@
-"""A finished run at work: texts in, labels with probabilities out, in batches and in bounded memory.
+"""A finished run at work: texts in, answers out, in order, on all cores and in bounded memory.
 
     python -m cluster.predict RUN [TEXT ...] [--input FILE] [--output FILE] [--field NAME] [--json]
 
-Texts are arguments, or the lines of a file or of standard input; lines are JSON objects in a `.jsonl` file or with
-`--field`. Answers are JSON lines in a file, in a pipe or with `--json`, short lines on a terminal. Blank lines are
-skipped. A line that cannot be read is reported on standard error and stands in the output as {"line": 7, "error": ...};
-the rest is predicted, and the exit code is 2. An input field named as an answer is ("label") is kept as "input_label".
+Texts are arguments, the rows of a file (JSON lines, CSV, Parquet, ..., or text lines), or the lines of standard input,
+which are JSON objects with `--field`. Answers are JSON lines in a file, in a pipe or with `--json`, short lines on a
+terminal. Blank lines are skipped. A line that cannot be read is reported on standard error and stands in the output as
+{"line": 7, "error": ...}; the rest is predicted, and the exit code is 2. An input field named as an answer is ("label")
+is kept as "input_label".
 """
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, MusterError, RunError
-from cluster.models.build import load_for_inference
-from cluster.runs import open_run, run_state
-from cluster.text.pipeline import Documents, Encoder, spacy_version
+from cluster.answers import Form
+from cluster.crew import Crew, write, written
+from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, MusterError
+from cluster.runs import model_folder
+from cluster.text.pipeline import Encoder, tools_of
 from cluster.text.requests import Request, from_arguments, from_file, from_stream, same_file
-from cluster.training.checkpoint import verify_folder
 
-BATCH_TEXTS = 256
-# Padding counted; one forward of a recurrent model holds a few hidden states for each.
-FORWARD_TOKENS = 32_768
-
-Probabilities = npt.NDArray[np.float64]
-
-
-class Predictor:
-    """A trained model with its encoder: all that `model/` of a finished run holds. Raises RunError, DataError."""
-
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.device = device
-        verify_model(folder)
-        self.encoder = Encoder.load(folder)
-        self._model, description = load_for_inference(folder, device)
-        self._model.eval()
-        self.labels: list[str] = description["labels"]
-        if description.get("layout", self._layout) != self._layout:
-            raise RunError(f"{folder}: encoder.json and model.json belong to different runs. Copy the model again.")
-
-    @property
-    def _layout(self) -> str:
-        return "bag" if self.encoder.weighted else "sequence"
-
-    def __call__(self, texts: Sequence[str]) -> Probabilities:
-        """Probabilities (B, C) of each label for each text."""
-        documents = self.encoder.encode(texts)
-        found = np.zeros((len(texts), len(self.labels)))
-        with torch.inference_mode():
-            for chosen in _forwards(documents):
-                logits = self._model(*self._batch(documents, chosen))
-                found[chosen] = torch.softmax(logits.double(), dim=-1).cpu().numpy()
-        return found
-
-    def _batch(self, documents: Documents, chosen: npt.NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
-        """What `forward` takes for these documents: tokens, lengths, weights."""
-        ends = np.cumsum(documents.lengths, dtype=np.int64)
-        lengths = documents.lengths[chosen].astype(np.int64)
-        places = np.concatenate([np.arange(ends[i] - documents.lengths[i], ends[i]) for i in chosen]).astype(np.int64)
-        tokens = documents.tokens[places].astype(np.int64)
-        if documents.weights is not None:
-            return self._sent(tokens), self._sent(lengths), self._sent(documents.weights[places])
-        padded = np.zeros((len(chosen), max(1, int(lengths.max()))), dtype=np.int64)
-        padded[np.arange(padded.shape[1]) < lengths[:, None]] = tokens
-        return self._sent(padded), self._sent(lengths), None  # type: ignore[return-value]
-
-    def _sent(self, array: npt.NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-
-def _forwards(documents: Documents) -> Iterator[npt.NDArray[np.int64]]:
-    """Which documents to run together: all of a bag; of sequences, those of like length under the token limit."""
-    if documents.weights is not None or not documents.lengths.size:
-        if documents.lengths.size:
-            yield np.arange(documents.lengths.size)
-        return
-    order = np.argsort(documents.lengths, kind="stable")[::-1]
-    first = 0
-    while first < order.size:
-        rows = max(1, FORWARD_TOKENS // max(1, int(documents.lengths[order[first]])))
-        yield order[first : first + rows]
-        first += rows
-
-
-def predict(
-    predictor: Predictor,
-    requests: Iterable[Request],
-    answer: Callable[[Request, dict[str, Any]], None],
-    batch_texts: int = BATCH_TEXTS,
-) -> None:
-    """Calls `answer` for each request in order, with what was found, or with nothing for one that is in error."""
-    waiting = iter(requests)
-    while batch := list(islice(waiting, batch_texts)):
-        rows = iter(predictor([request.text for request in batch if not request.error]))
-        for request in batch:
-            answer(request, {} if request.error else _found(predictor.labels, next(rows)))
-
-
-def _found(labels: Sequence[str], probabilities: Probabilities) -> dict[str, Any]:
-    best = int(probabilities.argmax())
-    return {
-        "label": labels[best],
-        "probability": round(float(probabilities[best]), 6),
-        "probabilities": {label: round(float(p), 6) for label, p in zip(labels, probabilities, strict=True)},
-    }
-
-
-class Answers:
-    """Writes answers as JSON lines or as short lines, and counts the requests that were in error."""
-
-    def __init__(self, stream: IO[str], name: str, as_json: bool) -> None:
-        self._stream, self._name, self._json = stream, name, as_json
-        self._width = shutil.get_terminal_size().columns
-        self.bad = 0
-
-    def __call__(self, request: Request, found: dict[str, Any]) -> None:
-        if request.error:
-            self.bad += 1
-            print(f"muster: {self._name}:{request.line}: {request.error}", file=sys.stderr)
-            if not self._json:
-                return
-            found = {"line": request.line, "error": request.error}
-        elif self._json:
-            given = {"text": request.text} if request.fields is None else request.fields
-            found = {(f"input_{key}" if key in found else key): value for key, value in given.items()} | found
-        self._stream.write(
-            (json.dumps(found, ensure_ascii=False) if self._json else self._short(request, found)) + "\n"
-        )
-
-    def _short(self, request: Request, found: dict[str, Any]) -> str:
-        # Escape sequences of a text must not reach the terminal.
-        text = "".join(letter if letter.isprintable() else " " for letter in request.text)
-        line = f"{found['label']}  {found['probability']:.3f}  {' '.join(text.split())}"
-        return line if len(line) <= self._width else line[: self._width - 1] + "…"
-
-
-def verify_model(folder: Path) -> None:
-    """Compare what `predict` reads with the hashes that training wrote beside it, if any. Raises RunError."""
-    if not (folder / "manifest.json").exists():
-        return  # a model put together by other hands
-    try:
-        verify_folder(folder)
-    except RunError as error:
-        raise RunError(f"The model cannot be trusted: {error} Train it again, or copy it again.") from error
-
-
-def model_folder(run: Path) -> Path:
-    """The `model/` folder of a finished run, or the folder itself if it is one. Raises RunError."""
-    if (run / "model.json").is_file():
-        return run
-    opened = open_run(run)
-    if not opened.model.is_dir():
-        raise RunError(f"{run} has no model yet, it is {run_state(opened)}: `muster resume {run}` finishes it.")
-    return opened.model
+LARGE_FILE_BYTES = 1 << 20
+"""For a larger one the workers are started at once."""
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def _device(wanted: str) -> str:
+    import torch
+
     if wanted == "cuda" and not torch.cuda.is_available():
         raise DeviceError("--device cuda: this machine shows no GPU to torch. Leave it out, or use --device cpu.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def _may_be_gpu(wanted: str) -> bool:
+    """A guess without torch, whose import takes a second."""
+    return wanted != "cpu" and any(map(os.path.exists, GPU_DRIVERS))
 
 
 @contextlib.contextmanager
@@ -216,12 +88,12 @@ def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="muster predict",
-        description="Label texts with a finished run. Without texts and --input, standard input is read.",
+        description="Labels or numbers for texts, from a finished run. Without texts or --input, stdin is read.",
         epilog='A line that cannot be read stands in the output as {"line": n, "error": ...}; the exit code is then 2.',
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
-    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts to label")
-    parser.add_argument("--input", metavar="FILE", type=Path, help="read texts from .jsonl (.gz, .zst) or text lines")
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts to answer for")
+    parser.add_argument("--input", metavar="FILE", type=Path, help="texts in .jsonl, .csv, .parquet, text lines, ...")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write JSON lines there")
     parser.add_argument(
         "--field", metavar="NAME", help='field that holds the text (lines are then JSON; default "text")'
@@ -237,29 +109,46 @@ def _run(options: argparse.Namespace) -> int:
     requests, name = _requests(options)
     if options.output and not options.output.parent.is_dir():
         raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
-    predictor = Predictor(model_folder(options.run), _device(options.device))
-    if predictor.encoder.spacy_version != spacy_version():
-        print(
-            f"muster: the model was trained with spaCy {predictor.encoder.spacy_version}, this is {spacy_version()}: "
-            "a few tokens may differ",
-            file=sys.stderr,
-        )
-    interactive = name == "standard input" and sys.stdin.isatty()
-    with _output(options.output) as stream:
-        answers = Answers(stream, name, options.json or options.output is not None or not sys.stdout.isatty())
-        one_by_one = _flushed(answers, stream) if interactive else answers
-        predict(predictor, requests, one_by_one, 1 if interactive else BATCH_TEXTS)
-    return EXIT_WRONG_INPUT if answers.bad else EXIT_DONE
+    as_json = options.json or options.output is not None or not sys.stdout.isatty()
+    form = Form(as_json, shutil.get_terminal_size().columns)
+    folder = model_folder(options.run)
+    bad = 0
+    with Crew(folder, form, len(os.sched_getaffinity(0)) - 1) as crew:
+        if _is_large(options.input):
+            crew.start(whole=not _may_be_gpu(options.device))
+        from cluster.predictor import Predictor  # imports torch, as the workers do meanwhile
+
+        predictor = Predictor(folder, _device(options.device))
+        _say_other_tools(predictor.encoder)
+        answers = written(requests, predictor, form, crew)
+        if name == "standard input" and sys.stdin.isatty():  # somebody sits there and waits for each answer
+            answers = (write(predictor, form, [request]) for request in requests)
+        with _output(options.output) as stream:
+            for some in answers:
+                stream.write(some.text)
+                stream.flush()
+                for line, reason in some.bad:
+                    print(f"muster: {name}:{line}: {reason}", file=sys.stderr)
+                bad += len(some.bad)
+    return EXIT_WRONG_INPUT if bad else EXIT_DONE
 
 
-def _flushed(answers: Answers, stream: IO[str]) -> Callable[[Request, dict[str, Any]], None]:
-    """Somebody sits there and waits for each answer."""
+def _is_large(path: Path | None) -> bool:
+    try:
+        return path is not None and path.stat().st_size >= LARGE_FILE_BYTES
+    except OSError:
+        return False  # whoever reads it says more
 
-    def answer(request: Request, found: dict[str, Any]) -> None:
-        answers(request, found)
-        stream.flush()
 
-    return answer
+def _say_other_tools(encoder: Encoder) -> None:
+    """Another version of spaCy and its like may split a few texts otherwise."""
+    trained = encoder.tools or {}
+    for name, here in tools_of(encoder.text).items():
+        if trained.get(name) not in (None, here):
+            print(
+                f"muster: the model was trained with {name} {trained[name]}, this is {here}: a few tokens may differ",
+                file=sys.stderr,
+            )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -277,5 +166,11 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
+def _stop(number: int, _: object) -> None:
+    """As Ctrl-C: nothing half-written is left, and no worker."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -14,44 +14,31 @@ import json
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from cluster.config.load import load
-from cluster.config.schema import Data, Lstm, Mlp, Recipe, Text
+from cluster.config.schema import Data, Recipe, TaskKind
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError
+from cluster.text import columns as all_columns
 from cluster.text import merge
 from cluster.text.catalogue import cache_folder
 from cluster.text.parts import ROWS_PER_BLOCK, Job, make_parts
-from cluster.text.pipeline import ENCODER, Encoder, spacy_version
+from cluster.text.pipeline import ENCODER, Encoder
 from cluster.text.progress import RowsRead
-from cluster.text.read import blocks, resolve
+from cluster.text.read import blocks_of, resolve
 from cluster.text.splits import SPLITS, Assignment
 from cluster.text.tell import tell, tell_remarks
+from cluster.text.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
 
-PREPARE_VERSION = 1
-"""Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One raw file: the split it was given for (index of `SPLITS`), and what it held when preparation began."""
-
-    slot: int
-    path: Path
-    size_bytes: int
-    changed_ns: int
-    sha256: str
 
 
 def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> Path:
@@ -61,9 +48,9 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
     that was killed goes on where it was. Raises DataError and RecipeError (nothing is left behind then),
     InfrastructureError (finished parts are left, and used next time).
     """
-    text = _resolved(recipe)
+    wanted = wanted_by(recipe)
     files = find_sources(recipe.data, say)
-    fingerprint = _fingerprint(files, recipe.data, text)
+    fingerprint = fingerprint_of(files, wanted)
     parent = _prepared_folders()
     _refuse_unfinished(parent / fingerprint)
     try:
@@ -73,7 +60,7 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
                 tell(open_prepared(parent / fingerprint).report, say)
                 say(f"already prepared: {parent / fingerprint}")
                 return parent / fingerprint
-            return _prepare_in(work, parent / fingerprint, files, recipe.data, text, say, rows_per_block)
+            return _prepare_in(work, parent / fingerprint, files, wanted, say, rows_per_block)
     except OSError as error:
         raise InfrastructureError(
             f"Preparation could not write to {cache_folder()} ({error.strerror or error}). What was finished is kept: "
@@ -126,36 +113,6 @@ def find_sources(data: Data, say: Say) -> list[SourceFile]:
     return files
 
 
-def _resolved(recipe: Recipe) -> Text:
-    """`text.weights = "auto"` by what the model reads (a recipe from `load` is resolved already)."""
-    if recipe.text.weights != "auto":
-        return recipe.text
-    match recipe.model:
-        case Mlp():
-            return replace(recipe.text, weights="tfidf")
-        case Lstm():
-            return replace(recipe.text, weights="none")
-        case _:
-            assert_never(recipe.model)
-
-
-def _fingerprint(files: Sequence[SourceFile], data: Data, text: Text) -> str:
-    """64 hexadecimal digits; paths are no part of it, but for the extensions, which say how a file is read."""
-    own = {slot: getattr(data, slot) if getattr(data, slot) in ("auto", "none") else "files" for slot in SPLITS[1:]}
-    settings = {
-        "version": PREPARE_VERSION,
-        "spacy": spacy_version(),
-        "unicode": unicodedata.unidata_version,  # of Python: lower case and normal forms
-        "text": asdict(text),
-        "fields": [data.text, data.label, data.group],
-        "splits": own,
-        "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
-        "bad_rows": data.bad_rows,
-        "files": [[file.slot, file.sha256, "".join(file.path.suffixes[-2:]).lower()] for file in files],
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
 @contextlib.contextmanager
 def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
     """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
@@ -186,7 +143,7 @@ def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
 
 
 def _prepare_in(
-    work: Path, final: Path, files: Sequence[SourceFile], data: Data, text: Text, say: Say, rows_per_block: int
+    work: Path, final: Path, files: Sequence[SourceFile], wanted: Wanted, say: Say, rows_per_block: int
 ) -> Path:
     parts_folder, out = work / f"parts-{rows_per_block}", work / "out"
     parts_folder.mkdir(exist_ok=True)
@@ -195,10 +152,9 @@ def _prepare_in(
     parts: list[Path] = []
 
     def jobs() -> Iterator[Job]:
-        for number, file in enumerate(files):
-            for block in blocks(file.path, data, rows_per_block):
-                parts.append(parts_folder / f"part-{len(parts):05d}.npz")
-                yield Job(number, block, parts[-1])
+        for number, block in blocks_of([file.path for file in files], wanted.data, rows_per_block):
+            parts.append(parts_folder / f"part-{len(parts):05d}.npz")
+            yield Job(number, block, parts[-1])
 
     kept = len(list(parts_folder.glob("part-*.npz")))
     if kept:
@@ -207,8 +163,8 @@ def _prepare_in(
         small = sum(file.size_bytes for file in files) < SMALL_INPUT_BYTES
         workers = 0 if small else len(os.sched_getaffinity(0))
         with RowsRead(say) as progress:
-            make_parts(jobs(), data, text, workers, progress.add)
-        contents = _merged(parts, files, data, text, out)
+            make_parts(jobs(), wanted.data, wanted.text, wanted.task, workers, progress.add)
+        contents = _merged(parts, files, wanted, out)
         _refuse_changed(files)
     except MusterError as error:
         if not isinstance(error, InfrastructureError):
@@ -225,22 +181,22 @@ def _prepare_in(
     return final
 
 
-def _merged(parts: Sequence[Path], files: Sequence[SourceFile], data: Data, text: Text, out: Path) -> dict[str, Any]:
+def _merged(parts: Sequence[Path], files: Sequence[SourceFile], wanted: Wanted, out: Path) -> dict[str, Any]:
     """Everything but the manifest into `out`; returns what the manifest is to say."""
-    columns = merge.gather(parts, [file.slot for file in files])
+    columns = all_columns.gather(parts, [file.slot for file in files])
     rows = columns.slots_N.size + len(columns.rejected)
-    merge.refuse_bad_rows(columns.rejected, rows, data.bad_rows)
-    assignment, labels = merge.place(columns, data)
-    encoder, distinct_words = merge.fit_encoder(parts, columns, assignment.places_N, text)
-    entries, splits = merge.write_splits(parts, columns, assignment.places_N, labels, encoder, out)
+    all_columns.refuse_bad_rows(columns.rejected, rows, wanted.data.bad_rows)
+    assignment, labels = all_columns.place(columns, wanted.data, wanted.task)
+    encoder, distinct_words = wanted.encoder, None
+    if encoder is None:
+        encoder, distinct_words = merge.fit_encoder(parts, columns, assignment.places_N, wanted.text)
+    entries, splits = merge.write_splits(parts, columns, assignment.places_N, labels, encoder, wanted.task, out)
     encoder.save(out)
     documents = sum(split["documents"] for split in splits.values())
     if documents + assignment.dropped + len(columns.rejected) != rows:
         raise AssertionError(f"{rows} rows became {documents} documents, {assignment.dropped} dropped: some were lost")
     return {
-        "layout": "bag" if encoder.weighted else "sequence",
-        "vocabulary_rows": encoder.rows,
-        "labels": labels,
+        **merge.what_it_is(encoder, labels, wanted.task),
         "splits": entries,
         "files": [describe_file(out, ENCODER)],
         "report": {
@@ -253,10 +209,12 @@ def _merged(parts: Sequence[Path], files: Sequence[SourceFile], data: Data, text
             "unknown_labels": {
                 name: split["unknown_labels"] for name, split in splits.items() if split["unknown_labels"]
             },
+            "tokens": wanted.text.tokens,
             "words": len(encoder.words),
             "distinct_words": distinct_words,
             "classes": len(labels),
-            "max_tokens": text.max_tokens,
+            "max_tokens": wanted.text.max_tokens,
+            "tools": encoder.tools,
             "spacy": encoder.spacy_version,
             "sources": [
                 {"split": SPLITS[file.slot], "path": str(file.path), "bytes": file.size_bytes, "sha256": file.sha256}
@@ -284,20 +242,28 @@ def _refuse_changed(files: Sequence[SourceFile]) -> None:
 
 
 def prepare_evaluation(
-    encoder: Encoder, labels: Sequence[str], files: Sequence[Path], data: Data, folder: Path, say: Say
+    encoder: Encoder,
+    labels: Sequence[str],
+    files: Sequence[Path],
+    data: Data,
+    folder: Path,
+    say: Say,
+    *,
+    task: TaskKind,
 ) -> dict[str, Any]:
     """Encodes foreign files as a model was trained on: a prepared folder with one split, "test".
 
     Returns its report, with `unknown_labels` as {label: documents}.
 
-    `labels` are the model's; others are -1, and counted by name in the report. `folder` must not exist, or be empty.
-    Rows that cannot be read count against `data.bad_rows`. Raises DataError; then nothing is left behind.
+    `labels` are the model's; others are -1 (for multilabel left out), and counted by name in the report. `folder` must
+    not exist, or be empty. Rows that cannot be read count against `data.bad_rows`. Raises DataError; then nothing is
+    left behind.
     """
     work = folder.parent / f".{folder.name}.partial"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        contents = merge.encode_files(files, data, encoder, labels, work)
+        contents = merge.encode_files(files, data, encoder, labels, task, work)
         encoder.save(work)
         digest = hashlib.sha256(json.dumps(contents["splits"], sort_keys=True).encode()).hexdigest()
         write_manifest(work, {"fingerprint": digest, "files": [describe_file(work, ENCODER)], **contents})

@@ -54,6 +54,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def predictions(self) -> Path:
+        """What the model said of each document of the test split."""
+        return self.path / "predictions.npz"
+
+    @property
     def model(self) -> Path:
         """All that `predict` needs."""
         return self.path / "model"
@@ -163,6 +168,16 @@ def open_run(path: Path) -> RunFolder:
             "restore it from a copy, or begin a new run."
         )
     return run
+
+
+def model_folder(run: Path) -> Path:
+    """The `model/` folder of a finished run, or the folder itself if it is one. Raises RunError."""
+    if (run / "model.json").is_file():
+        return run
+    opened = open_run(run)
+    if not opened.model.is_dir():
+        raise RunError(f"{run} has no model yet, it is {run_state(opened)}: `muster resume {run}` finishes it.")
+    return opened.model
 
 
 def run_state(run: RunFolder) -> RunState:

@@ -24,7 +24,7 @@ from torch import nn
 
 from cluster.config.load import from_toml_with, load, to_toml
 from cluster.config.schema import Recipe
-from cluster.data.durable import write_atomically
+from cluster.data.durable import write_arrays, write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
 from cluster.data.shards import ShardReader
@@ -33,14 +33,15 @@ from cluster.models.build import build_model
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
-from cluster.tasks.classify import Classify
+from cluster.tasks.build import build_task
+from cluster.training.beginning import begin, keep_frozen_rows
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
 from cluster.training.faults import ATTEMPT, StopFlag, run_rank
 from cluster.training.loop import Trainer, fit
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
-from cluster.training.scoring import evaluate
+from cluster.training.scoring import evaluate, evaluation_sums
 from cluster.training.verdict import verdict_of, write_verdict
 
 
@@ -93,9 +94,10 @@ def _attempt(run: RunFolder, recipe: Recipe) -> None:
                 step = run.checkpoint_steps()[-1]
                 write_verdict(run, "checkpointed", str(interruption), attempt=attempt, step=step)
             raise
+        else:
+            _finish(run, trainer, manifest, state)
         finally:
             trainer.monitor.close()
-        _finish(run, trainer, manifest, state)
         if world.rank == 0:
             write_verdict(run, "done", f"Finished after {state.step} steps.", attempt=attempt, step=state.step)
 
@@ -150,7 +152,7 @@ def _build(
     reader = ShardReader(manifest.folder, "train")
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths)
     torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe.model, manifest.vocabulary_rows, len(manifest.labels))
+    model = build_model(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
     if plan.precision == "float64":
         model = model.double()
     checkpoints = Checkpoints(run, recipe.train.keep_checkpoints, f"{manifest.fingerprint}/{order.fingerprint()}")
@@ -158,10 +160,13 @@ def _build(
     optimizer = build_optimizer(model, recipe.optim, world.device)
     notes: list[str] = []
     state = _restore(checkpoints, model, optimizer, world, notes)
+    if state.step == 0:
+        begin(model, recipe.model, manifest, world, notes.append)
+    keep_frozen_rows(model)
     total_steps = _fixed_at_first_start(run, recipe, plan, order, world)
     if recipe.train.compile:
         model.compile()
-    task = Classify(list(manifest.labels))
+    task = build_task(recipe.task, manifest)
     validate = None
     if "validation" in manifest.splits:
         validation = ShardReader(manifest.folder, "validation")
@@ -246,18 +251,23 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         best = run.best_at(state.best_step)
         verify_folder(best)
         model.load_state_dict(load_file(best / "model.safetensors"))
-    weights = {name: value.float() for name, value in weights_of(model).items()}
+    weights = {name: v.float() if v.is_floating_point() else v for name, v in weights_of(model).items()}
     model.load_state_dict(weights)  # what is saved is what is scored: float64 is rounded first
-    figures = None
+    sums = None
     if "test" in manifest.splits:
         test = ShardReader(manifest.folder, "test")
-        figures = evaluate(model, trainer.task, test, world, trainer.plan, trainer.recipe.train.micro_batch_tokens)
+        budget = trainer.recipe.train.micro_batch_tokens
+        before = time.perf_counter()
+        sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, keep=True)
+        trainer.monitor.write("scored", step=state.step, split="test", seconds=time.perf_counter() - before)
     if world.rank == 0:
         description = {
             "model": dataclasses.asdict(trainer.recipe.model),
+            "task": trainer.task.describe(),
             "labels": list(manifest.labels),
             "layout": manifest.layout,
             "vocabulary_rows": manifest.vocabulary_rows,
+            "tag_rows": manifest.tag_rows,
             "step": state.best_step if state.best_step >= 0 else state.step,
         }
         shutil.rmtree(run.model, ignore_errors=True)
@@ -266,9 +276,11 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
             "encoder.json": (manifest.folder / "encoder.json").read_text(encoding="utf-8"),
         }
         write_tensors(run.model, {"weights.safetensors": weights}, texts)
-        if figures is not None:
+        if sums is not None:
             unknown = manifest.report.get("unknown_labels", {}).get("test", {})
-            figures |= {"split": "test", "step": description["step"], "unknown_labels": unknown}
+            said = {"split": "test", "step": description["step"], "unknown_labels": unknown}
+            figures = trainer.task.scores(sums) | said
+            write_arrays(run.predictions, trainer.task.documents(sums))
             write_atomically(run.evaluation, json.dumps(figures, indent=1).encode() + b"\n")
 
 

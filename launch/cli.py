@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError
+from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError, PlanError
 from launch.teach import COMMANDS, HEAD, TAIL, Command
 
 Add = Callable[[argparse.ArgumentParser], None]
@@ -69,12 +69,15 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
             local.become("cluster.predict", arguments)
         if name == "data":
             local.become("cluster.text.catalogue", arguments)
+        if name == "inspect" and options.what == "data":
+            local.become("cluster.survey", _of_survey(options))
         from launch import commands
 
         work: dict[str, Callable[[argparse.Namespace], int]] = {
             "train": commands.train,
             "resume": commands.resume,
             "evaluate": commands.evaluate,
+            "report": commands.report,
             "prepare": commands.prepare,
             "check": commands.check,
             "baseline": commands.baseline,
@@ -141,6 +144,11 @@ def _evaluate(built: argparse.ArgumentParser) -> None:
     built.add_argument("--data", metavar="FILE", help="labelled examples to score instead of the test split")
 
 
+def _report(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a run, finished or not")
+    built.add_argument("--output", metavar="FILE", help="where to write the page (default: report.html in the run)")
+
+
 def _explain(built: argparse.ArgumentParser) -> None:
     built.add_argument(
         "key", nargs="?", default="", metavar="KEY", help="a setting or a section; without it, everything"
@@ -154,23 +162,31 @@ def _data(built: argparse.ArgumentParser) -> None:
 
 
 def _inspect(built: argparse.ArgumentParser) -> None:
-    built.add_argument("what", choices=["order"])
-    _recipe(built)
+    built.add_argument("what", choices=["data", "order"])
     built.add_argument(
-        "--ranks", type=_whole, default=1, metavar="R", help="ranks to share each step among (default: 1)"
+        "recipe", metavar="DATA", help="a recipe; for `data` also a file, a glob or a set of `muster data list`"
     )
+    built.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="settings, as in data.label=topic")
+    built.add_argument("--ranks", type=_whole, metavar="R", help="order: ranks to share each step among (default: 1)")
     built.add_argument(
-        "--steps", type=_range, default=(0, 10), metavar="A:B", help="from step A up to, not including, B"
+        "--steps", type=_range, metavar="A:B", help="order: from step A up to, not including, B (default: 0:10)"
     )
+
+
+def _of_survey(options: argparse.Namespace) -> list[str]:
+    """What `cluster.survey` is told. Raises PlanError for what only the order has."""
+    if options.ranks or options.steps:
+        raise PlanError("--ranks and --steps belong to `muster inspect order`: the data is the same on any ranks.")
+    return [options.recipe, *options.overrides, *(["--json"] if options.json else [])]
 
 
 def _predict(built: argparse.ArgumentParser) -> None:
     built.add_argument("run", metavar="RUN", help="folder of a finished run")
     built.add_argument(
-        "texts", nargs="*", default=[], metavar="TEXT", help="texts to classify; without any, lines of stdin"
+        "texts", nargs="*", default=[], metavar="TEXT", help="texts to answer for; without any, lines of stdin"
     )
-    built.add_argument("--input", metavar="FILE", help="JSON lines to classify")
-    built.add_argument("--output", metavar="FILE", help="where to write JSON lines with label and probabilities")
+    built.add_argument("--input", metavar="FILE", help="a file of texts (.jsonl, .csv, .parquet, text lines, ...)")
+    built.add_argument("--output", metavar="FILE", help="where to write answers, as JSON lines")
     built.add_argument(
         "--field", metavar="NAME", help="the field of --input that holds the text (default: as in training)"
     )
@@ -186,6 +202,7 @@ ARGUMENTS: dict[str, Add] = {
     "resume": _run_and_launch,
     "predict": _predict,
     "evaluate": _evaluate,
+    "report": _report,
     "prepare": _recipe,
     "check": _recipe,
     "baseline": _recipe,

@@ -52,8 +52,7 @@ def refuse_taken(run: RunFolder) -> None:
     path, another = run.path, "Begin another with --run DIR."
     match run_state(run) if path.is_dir() else "absent":
         case "finished":
-            accuracy = read_json(run.evaluation).get("accuracy") if run.evaluation.exists() else None
-            scored = f" (test accuracy {accuracy:.4f})" if isinstance(accuracy, float) else ""
+            scored = f" (test {scores.headline(read_json(run.evaluation))})" if run.evaluation.exists() else ""
             raise RunError(
                 f"{path} holds a finished run{scored}. "
                 f"Use it with `muster predict {path}` or `muster evaluate {path}`. {another}"
@@ -147,8 +146,8 @@ def inspect_order(options: argparse.Namespace) -> int:
 
     loaded = _open(options)
     prepared = _prepare(options)
-    first, last = options.steps
-    report = order_report(Path(prepared["prepared"]), loaded.recipe, options.ranks, first, last)
+    first, last = options.steps or (0, 10)
+    report = order_report(Path(prepared["prepared"]), loaded.recipe, options.ranks or 1, first, last)
     print(json.dumps(report) if options.json else print_order(report))
     return EXIT_DONE
 
@@ -165,7 +164,16 @@ def evaluate(options: argparse.Namespace) -> int:
         print(json.dumps(evaluation, indent=2))
     else:
         baseline = None if options.data else _known_baseline(run)  # it was scored on the test split
-        print(scores.per_class(evaluation), scores.comparison(evaluation, baseline), sep="\n\n")
+        print("\n\n".join(filter(None, [scores.per_class(evaluation), scores.comparison(evaluation, baseline)])))
+    return EXIT_DONE
+
+
+def report(options: argparse.Namespace) -> int:
+    """One page about a run."""
+    from launch.report.page import write_report
+
+    path = write_report(open_run(Path(options.run)), Path(options.output) if options.output else None)
+    print(json.dumps({"report": str(path)}) if options.json else path)
     return EXIT_DONE
 
 
@@ -233,7 +241,7 @@ def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> in
     took = f" in {seconds:.0f} s" if seconds else ""
     print(f"{run.path}: finished{took}")
     print(scores.comparison(evaluation, against) if evaluation else _without_test(run, recipe))
-    print(f'Classify text:     muster predict {run.path} "some text"')
+    print(f'Use it on text:    muster predict {run.path} "some text"')
     if evaluation:
         print(f"See every class:   muster evaluate {run.path}")
     return EXIT_DONE

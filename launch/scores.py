@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-BASELINE = "TF-IDF + logistic regression"
+BASELINE = "baseline"
 LONGEST_LABEL = 32  # characters shown; a longer one is cut
 
 Scores = dict[str, Any]
@@ -12,29 +12,55 @@ Scores = dict[str, Any]
 def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     """The main figures of a run, with scikit-learn's beside them if they are known.
 
-    `evaluation` is what `muster evaluate --json` prints; `baseline` holds `accuracy` and `f1_macro`.
+    `evaluation` is what `muster evaluate --json` prints; `baseline` what `muster baseline --json` does.
     """
     rows = [
-        ["accuracy", _share(evaluation["accuracy"]), _share((baseline or {}).get("accuracy"))],
-        ["F1 macro", _share(evaluation["f1"]["macro"]), _share((baseline or {}).get("f1_macro"))],
-        ["F1 weighted", _share(evaluation["f1"]["weighted"]), _share((baseline or {}).get("f1_weighted"))],
-        ["loss", _share(evaluation["loss"]), ""],
+        [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))]
+        for words, name in FIGURES[evaluation.get("task", "classify")]
     ]
-    heads = ["", "model", BASELINE]
+    heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
     return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} examples{_unknown(evaluation)}"])
 
 
+FIGURES = {
+    "classify": [("accuracy", "accuracy"), ("F1 macro", "f1_macro"), ("F1 weighted", "f1_weighted"), ("loss", "loss")],
+    "multilabel": [
+        ("F1 micro", "f1_micro"), ("F1 macro", "f1_macro"), ("F1 weighted", "f1_weighted"), ("exact sets", "accuracy"),
+        ("loss", "loss"),
+    ],
+    "regress": [("MSE", "mse"), ("MAE", "mae"), ("R2", "r2"), ("Spearman", "spearman")],
+}  # fmt: skip
+"""What is shown of each task: in words, and as the baseline calls it."""
+
+
+def _figure(evaluation: Scores, name: str) -> float | None:
+    figure, _, average = name.partition("_")
+    found: float | None = evaluation[figure][average] if average else evaluation.get(name)
+    return found
+
+
+def headline(evaluation: Scores) -> str:
+    """The first figure in words: `accuracy 0.7822`."""
+    words, name = FIGURES[evaluation.get("task", "classify")][0]
+    return f"{words} {_share(_figure(evaluation, name))}"
+
+
 def per_class(evaluation: Scores) -> str:
-    """Precision, recall and F1 of each class, its examples, and what it is most often mistaken for."""
-    labels: list[str] = evaluation["labels"]
+    """Precision, recall and F1 of each class, its examples, and what it is most often mistaken for; empty for
+    numbers."""
+    labels: list[str] = evaluation.get("labels", [])
     rows = []
     for index, label in enumerate(labels):
-        counts = evaluation["confusion"][index]
         figures = [_share(evaluation[name]["per_class"][label]) for name in ("precision", "recall", "f1")]
-        rows.append([_cut(label), *figures, f"{sum(counts):,}", _most_confused(counts, index, labels)])
-    return _table(["class", "precision", "recall", "F1", "examples", "most often taken for"], rows, words_last=True)
+        rows.append([_cut(label), *figures, f"{evaluation['support'][label]:,}"])
+        if "confusion" in evaluation:
+            rows[-1].append(_most_confused(evaluation["confusion"][index], index, labels))
+    heads = ["class", "precision", "recall", "F1", "examples", "most often taken for"]
+    if not rows:
+        return ""
+    return _table(heads[: len(rows[0])], rows, words_last=len(rows[0]) == len(heads))
 
 
 def _most_confused(counts: Sequence[int], index: int, labels: Sequence[str]) -> str:
@@ -77,10 +103,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], words_last: bool
 
 def baseline(figures: Scores) -> str:
     """The baseline alone."""
-    rows = [
-        [name, _share(figures[key])]
-        for name, key in (("accuracy", "accuracy"), ("F1 macro", "f1_macro"), ("F1 weighted", "f1_weighted"))
-        if key in figures
-    ]
+    shown = {name: words for task in FIGURES.values() for words, name in task}
+    rows = [[words, _share(figures[name])] for name, words in shown.items() if name in figures]
     took = f"fitted in {figures['seconds']:.1f} s" if "seconds" in figures else ""
-    return "\n".join(filter(None, [_table(["", BASELINE], rows), took]))
+    head = str(figures.get("model", BASELINE)).removesuffix(" (scikit-learn)")
+    return "\n".join(filter(None, [_table(["", head], rows), took]))

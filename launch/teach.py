@@ -46,12 +46,13 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster resume runs/sentiment launch.ranks=1""",
     ),
     "predict": Command(
-        "classify new text with a finished run",
-        "Classify texts with a finished run; it needs nothing but the run's folder.",
+        "use a finished run on new text",
+        "Label (or rate) texts with a finished run, on all cores; it needs nothing but the run's folder.",
         """examples:
   muster predict runs/sentiment "a fine film" "a waste of time"
   echo "a fine film" | muster predict runs/sentiment
-  muster predict runs/sentiment --input new.jsonl --output labelled.jsonl""",
+  muster predict runs/sentiment --input new.jsonl --output labelled.jsonl     also .csv, .tsv, .json, .txt, .parquet
+  zcat new.jsonl.gz | muster predict runs/sentiment --field text | grep positive""",
     ),
     "evaluate": Command(
         "exact scores of a run, class by class",
@@ -61,6 +62,14 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster evaluate runs/sentiment
   muster evaluate runs/sentiment --data more.jsonl --json
   muster evaluate runs/sentiment launch.ranks=2""",
+    ),
+    "report": Command(
+        "one HTML page about a run: curves, classes, mistakes, time",
+        "Write one HTML page about a run, finished or not: its score beside the baseline's, curves, what is taken for\n"
+        "what, the worst mistakes with their text, data, time, machine and recipe. The page needs no network.",
+        """examples:
+  muster report runs/sentiment                 writes runs/sentiment/report.html
+  muster report runs/sentiment --output sentiment.html""",
     ),
     "prepare": Command(
         "turn a recipe's raw text into shards, ahead of a run",
@@ -78,8 +87,8 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster check sentiment launch.ranks=4 --json""",
     ),
     "baseline": Command(
-        "scikit-learn's TF-IDF and logistic regression on the same split",
-        "Fit scikit-learn's TF-IDF with logistic regression on the same split: the score to beat.",
+        "scikit-learn's TF-IDF and a linear model on the same split",
+        "Fit scikit-learn's TF-IDF with logistic regression (for numbers: ridge) on the same split: the score to beat.",
         """examples:
   muster baseline reuters-r8
   muster baseline my.toml --json""",
@@ -116,10 +125,15 @@ then begin a recipe with the line:  #:schema ./recipe.schema.json""",
   head -n 1 "$(muster data path reuters-r8)"/train.jsonl""",
     ),
     "inspect": Command(
-        "see which documents each rank reads in each step",
-        "Print, step by step and rank by rank, the ids of the documents of each micro-batch. The documents of a\n"
-        "step are the same on any number of ranks: compare and see.",
+        "see what is in the data, or which documents each rank reads",
+        "data:  counts, lengths, labels, what share of the test set is known, the most frequent unknown words,\n"
+        "       examples as the model reads them, texts on both sides of a split, rows that cannot be read.\n"
+        "order: step by step and rank by rank, the ids of the documents of each micro-batch. The documents of a step\n"
+        "       are the same on any number of ranks: compare and see.",
         """examples:
+  muster inspect data reuters-r8
+  muster inspect data new.csv data.text=body data.label=topic
+  muster inspect data my.toml text.vocabulary_size=5000 --json
   muster inspect order sentiment --ranks 1 --steps 0:3
   muster inspect order sentiment --ranks 3 --steps 0:3 --json""",
     ),

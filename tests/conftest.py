@@ -145,6 +145,16 @@ def corpus(tmp_path_factory):
 MODELS = {
     "mlp": {"kind": "mlp", "hidden": [16]},
     "lstm": {"kind": "lstm", "embedding": 8, "hidden": 16},
+    "linear": {"kind": "linear"},
+    "cnn": {"kind": "cnn", "embedding": 8, "filters": 4, "widths": [1, 2, 3]},
+    "gru": {"kind": "gru", "embedding": 8, "hidden": 8, "bidirectional": True, "pooling": "attention"},
+    "transformer": {"kind": "transformer", "embedding": 8, "heads": 2, "feed_forward": 16, "dropout": 0.3},
+    "custom": {
+        "kind": "custom",
+        "factory": "tests.models.own:build",
+        "size": "tests.models.own:size",
+        "options": {"width": 8},
+    },
 }
 
 
@@ -213,3 +223,11 @@ def records(run, kind):
 @pytest.fixture(scope="session")
 def metrics_of():
     return records
+
+
+@pytest.fixture
+def made_run(tmp_path):
+    """Writes the folder of a run: see `made_run.py`."""
+    from tests.made_run import write_run
+
+    return lambda **how: write_run(tmp_path, **how)

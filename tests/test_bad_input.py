@@ -145,10 +145,10 @@ RECIPES = [
     use("a folder as recipe", lambda h: ["train", h.finished], ("is a folder", "did you mean", "recipe.toml")),
     use("unknown command", lambda h: ["trian", h.recipe], ("'trian'", "Did you mean `muster train`?")),
     train("unknown key", "train.epoch=3", says=("train.epoch = 3", "did you mean train.epochs?")),
-    train("unknown section", "trian.steps=3", says=("trian", "The sections are data, text, model")),
+    train("unknown section", "trian.steps=3", says=("trian", "The sections are data, text, task, model")),
     train("wrong type", 'train.steps="3"', says=('train.steps = "3"', "whole number", "without quotes")),
     train("out of range", "train.seed=-1", says=("train.seed = -1", "at least 0")),
-    train("unknown model", "model.kind=gpt", says=('model.kind = "gpt"', '"mlp" or "lstm"')),
+    train("unknown model", "model.kind=gpt", says=('model.kind = "gpt"', '"transformer" or "custom"')),
     train("no key=value", "train.steps", says=("train.steps: an override is SECTION.SETTING=VALUE",)),
     train("settings at odds", "text.weights=none", says=("text.weights", "bag of words", '"auto"')),
     train(

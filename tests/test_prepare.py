@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from cluster import prepare as prepare_module
-from cluster.config.schema import Data, Lstm, Mlp, Recipe, Text
+from cluster.config.schema import Data, Linear, Lstm, Mlp, Multilabel, Recipe, Regress, Text
 from cluster.data.manifest import open_prepared
 from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
@@ -38,8 +38,9 @@ def write(path, items):
     return str(path)
 
 
-def recipe(train, model=None, text=None, **data):
-    return Recipe(data=Data(train=train, **data), model=model or Mlp(), text=text or Text())
+def recipe(train, model=None, text=None, task=None, **data):
+    sections = {} if task is None else {"task": task}
+    return Recipe(data=Data(train=train, **data), model=model or Mlp(), text=text or Text(), **sections)
 
 
 def done(a_recipe, **settings):
@@ -71,7 +72,7 @@ def test_prepared_documents_are_what_the_encoder_makes_of_the_texts(tmp_path):
             tokens, lengths, weights = reader.flat(np.arange(reader.documents))
             assert tokens.tolist() == expected.tokens.tolist() and lengths.tolist() == expected.lengths.tolist()
             if weights is not None:
-                assert weights.tobytes() == expected.weights.tobytes()
+                assert weights.tobytes() == expected.beside.tobytes()
             assert [manifest.labels[label] for label in reader.labels] == [items[line - 1]["label"] for line in lines]
 
 
@@ -240,8 +241,8 @@ if __name__ == "__main__":
         os.sched_getaffinity = lambda process: set(range(workers))
     make_parts, made = module.make_parts, []
 
-    def counted(jobs, data, text, workers, done):
-        make_parts(jobs, data, text, workers, made.append)
+    def counted(jobs, data, text, task, workers, done):
+        make_parts(jobs, data, text, task, workers, made.append)
         print("parts made:", len(made))
 
     module.make_parts = counted
@@ -343,13 +344,14 @@ def test_a_foreign_file_is_encoded_as_the_model_was_trained_on(tmp_path):
     foreign = [*rows(20, seed=5), {"text": "unseen things", "label": "odd"}]
     path = Path(write(tmp_path / "foreign.jsonl", foreign))
     said = []
-    report = prepare_evaluation(encoder, list(manifest.labels), [path], Data(train="x"), tmp_path / "out", said.append)
+    labels, out = list(manifest.labels), tmp_path / "out"
+    report = prepare_evaluation(encoder, labels, [path], Data(train="x"), out, said.append, task="classify")
     verify(tmp_path / "out")
     reader = ShardReader(tmp_path / "out", "test")
     expected = encoder.encode([row["text"] for row in foreign])
     tokens, lengths, weights = reader.flat(np.arange(21))
     assert (tokens.tolist(), lengths.tolist()) == (expected.tokens.tolist(), expected.lengths.tolist())
-    assert weights.tobytes() == expected.weights.tobytes()
+    assert weights.tobytes() == expected.beside.tobytes()
     assert reader.labels.tolist() == [0, 1] * 10 + [-1] and report["unknown_labels"] == {"odd": 1}
     assert any("'odd' (1)" in line for line in said)
 
@@ -359,7 +361,7 @@ def test_a_foreign_file_with_bad_rows_leaves_nothing(tmp_path):
     path.write_text('{"text": "a"}\n')
     encoder = Encoder(Text(weights="none"), ["a"], None)
     with pytest.raises(DataError, match=r"foreign\.jsonl:1"):
-        prepare_evaluation(encoder, ["a", "b"], [path], Data(train="x"), tmp_path / "out", print)
+        prepare_evaluation(encoder, ["a", "b"], [path], Data(train="x"), tmp_path / "out", print, task="classify")
     assert [entry.name for entry in tmp_path.iterdir()] == ["foreign.jsonl"]
 
 
@@ -387,3 +389,143 @@ def test_ctrl_c_keeps_the_parts_and_says_so(tmp_path, cache, monkeypatch):
             done(source, rows_per_block=50)
     _, _, said = done(source, rows_per_block=50)
     assert said[0].startswith("going on with the 2 parts") and len(left(cache)) == 1
+
+
+def places(reader):
+    return (reader.sources & np.uint64((1 << 40) - 1)).astype(int) - 1
+
+
+TOPICS = [["film", "war"], ["war"], [], ["film"], ["film", "sea", "war"]]
+
+
+def topical(count, seed=0):
+    return [{**row, "label": TOPICS[i % 5]} for i, row in enumerate(rows(count, seed))]
+
+
+def test_documents_may_have_several_labels_or_none(tmp_path):
+    items = topical(300)
+    test = [{"text": "a new thing", "label": ["sea", "moon"]}, {"text": "another", "label": ["moon"]}]
+    source = write(tmp_path / "a.jsonl", items), write(tmp_path / "b.jsonl", test)
+    folder, manifest, said = done(recipe(source[0], task=Multilabel(), test=source[1]), rows_per_block=70)
+    assert (manifest.task, manifest.labels) == ("multilabel", ("film", "sea", "war"))
+    reader = ShardReader(folder, "train")
+    for row, place in zip(reader.labels.tolist(), places(reader), strict=True):
+        assert [name for name, has in zip(manifest.labels, row, strict=True) if has] == items[place]["label"]
+    assert ShardReader(folder, "test").labels.tolist() == [[0, 1, 0], [0, 0, 0]]
+    split = manifest.report["splits"]["train"]
+    assert split["labels"]["war"] == sum("war" in items[place]["label"] for place in places(reader))
+    assert split["unlabelled"] == sum(not items[place]["label"] for place in places(reader))
+    assert manifest.report["unknown_labels"] == {"test": {"moon": 2}}
+    assert any("'moon' (2)" in line for line in said)
+
+
+def test_a_repeated_text_with_the_same_labels_in_another_order_has_the_same_labels(tmp_path):
+    items = topical(100)
+    items += [{**items[0], "label": ["war", "film"]}, {**items[1], "label": ["sea"]}]
+    _, manifest, _ = done(recipe(write(tmp_path / "a.jsonl", items), task=Multilabel()))
+    duplicates = manifest.report["duplicates"]
+    assert (duplicates["repeated_in_train"], duplicates["repeated_with_other_label"]) == (2, 1)
+
+
+def test_numbers_to_be_predicted(tmp_path):
+    items = [{**row, "label": i / 7 - 3} for i, row in enumerate(rows(300))]
+    folder, manifest, said = done(recipe(write(tmp_path / "a.jsonl", items), Lstm(), task=Regress()), rows_per_block=70)
+    assert (manifest.task, manifest.labels, manifest.outputs) == ("regress", (), 1)
+    for split in manifest.splits:
+        reader = ShardReader(folder, split)
+        expected = np.array([items[place]["label"] for place in places(reader)])
+        assert reader.labels.tolist() == expected.tolist()
+        figures = manifest.report["splits"][split]["targets"]
+        assert figures == pytest.approx(
+            {"min": expected.min(), "max": expected.max(), "mean": expected.mean(), "std": expected.std()}
+        )
+    assert any("numbers from -3" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "task, label, message",
+    [
+        (Multilabel(), [], "no document of the training split has a label"),
+        (Regress(), 2.5, r"the same number, 2\.5"),
+        (Regress(), "good", "label"),
+    ],
+)
+def test_what_teaches_nothing_is_refused(tmp_path, cache, task, label, message):
+    source = write(tmp_path / "a.jsonl", [{**row, "label": label} for row in rows(80)])
+    with pytest.raises(DataError, match=message):
+        done(recipe(source, task=task))
+    assert left(cache) == []
+
+
+@pytest.mark.parametrize(
+    "text, model",
+    [
+        (Text(tokens="bpe", vocabulary_size=300), Mlp()),
+        (Text(tokens="bpe", vocabulary_size=300, max_tokens=20), Lstm()),
+        (Text(tokens="characters", stop_words="drop", punctuation="drop"), Lstm()),
+        (Text(stop_words="drop", punctuation="drop", lemmas="table"), Linear()),
+    ],
+    ids=["bpe in a bag", "bpe in a row", "characters", "lemmas"],
+)
+def test_every_way_to_split_gives_what_the_encoder_makes(tmp_path, text, model):
+    items = rows(200)
+    folder, manifest, _ = done(recipe(write(tmp_path / "a.jsonl", items), model, text), rows_per_block=70)
+    encoder = Encoder.load(folder)
+    for split in manifest.splits:
+        reader = ShardReader(folder, split)
+        expected = encoder.encode([items[place]["text"] for place in places(reader)])
+        tokens, lengths, beside = reader.flat(np.arange(reader.documents))
+        assert tokens.tolist() == expected.tokens.tolist() and lengths.tolist() == expected.lengths.tolist()
+        assert (beside is None) == (expected.beside is None) and (beside is None or (beside == expected.beside).all())
+        assert manifest.report["splits"][split]["cut"] == expected.cut
+
+
+def test_idf_of_pieces_counts_training_documents(tmp_path):
+    items = rows(150)
+    text = Text(tokens="bpe", vocabulary_size=280)
+    folder, _, _ = done(recipe(write(tmp_path / "a.jsonl", items), Linear(), text))
+    encoder, reader = Encoder.load(folder), ShardReader(folder, "train")
+    tokens, lengths, _ = reader.flat(np.arange(reader.documents))  # of a bag: each distinct piece once
+    frequency = np.bincount(tokens, minlength=encoder.rows)[2:]
+    np.testing.assert_allclose(encoder.idf, np.log((1 + reader.documents) / (1 + frequency)) + 1)
+
+
+def test_other_settings_are_another_preparation(tmp_path):
+    source = write(tmp_path / "a.jsonl", rows(150))
+    changes = [
+        {},
+        {"text": Text(stop_words="drop")},
+        {"text": Text(tokens="characters")},
+        {"task": Multilabel()},
+        {"task": Multilabel(), "label_separator": ";"},
+        {"txt": "files"},
+    ]
+    assert len({done(recipe(source, **change))[0] for change in changes}) == len(changes)
+
+
+def run_with_encoder(tmp_path, text):
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    encoder = Encoder(text, ["film", "good", "bad"], np.array([1.0, 2.0, 3.0]) if text.weights == "tfidf" else None)
+    encoder.save(tmp_path / "run" / "model")
+    return str(tmp_path / "run")
+
+
+def test_a_run_that_starts_from_another_has_its_vocabulary_and_labels_of_its_own(tmp_path):
+    before = run_with_encoder(tmp_path, Text(weights="none"))
+    source = write(tmp_path / "a.jsonl", rows(150, labels=("x", "y", "z")))
+    folder, manifest, said = done(recipe(source, Lstm(start_from=before), Text(max_tokens=7)))
+    encoder = Encoder.load(folder)
+    assert encoder.words == ["film", "good", "bad"] and encoder.text.max_tokens == 7
+    assert manifest.labels == ("x", "y", "z") and manifest.vocabulary_rows == 5
+    assert any("vocabulary 3 words" in line for line in said)
+    assert done(recipe(source, Lstm(), Text(max_tokens=7)))[0] != folder
+
+
+def test_other_text_settings_than_those_of_the_run_before_are_named(tmp_path, cache):
+    before = run_with_encoder(tmp_path, Text(weights="none"))
+    source = write(tmp_path / "a.jsonl", rows(150))
+    with pytest.raises(RecipeError, match=r"text\.lower = False, there True\n.*text\.min_count = 2, there 1"):
+        done(recipe(source, Lstm(start_from=before), Text(lower=False, min_count=2)))
+    with pytest.raises(RecipeError, match="Name the folder of a run"):
+        done(recipe(source, Lstm(start_from=str(tmp_path / "nothing"))))
+    assert left(cache) == []

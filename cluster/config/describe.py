@@ -13,7 +13,9 @@ from cluster.config.settings import (
     REQUIRED,
     Setting,
     default_words,
+    descriptions,
     in_toml,
+    kinds_of,
     nearest_setting,
     sections,
     sentence,
@@ -71,7 +73,7 @@ def _explain_section(section: str, fully: bool = False) -> str:
 
 
 def _explain_setting(setting: Setting) -> str:
-    where = f'   with model.kind = "{setting.kind}"' if setting.kind else ""
+    where = f'   with {setting.section}.kind = "{setting.kind}"' if setting.kind else ""
     example = example_value(setting)
     argument = f"{setting.path}={_bare(example)}"
     return "\n".join(
@@ -98,9 +100,10 @@ def _bare(example: str) -> str:
 
 def example_value(setting: Setting) -> str:
     """A value that the setting takes, as TOML."""
-    if setting.default is not REQUIRED:
+    if setting.default is not REQUIRED and setting.path != "model.size":
         return in_toml(setting.default or "name") if isinstance(setting.default, str) else in_toml(setting.default)
-    return in_toml(setting.choices[0] if setting.choices else "train.jsonl")
+    words = "package.module:function" if setting.kind == "custom" else "train.jsonl"
+    return in_toml(setting.choices[0] if setting.choices else words)
 
 
 def as_data(setting: Setting) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def as_data(setting: Setting) -> dict[str, Any]:
     default = None if setting.default is REQUIRED else setting.default
     return {
         "setting": setting.path,
-        "model_kind": setting.kind or None,
+        "kind": setting.kind or None,
         "description": setting.description,
         "allowed": setting.allowed,
         "choices": setting.choices or None,
@@ -120,6 +123,11 @@ def as_data(setting: Setting) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a recipe, for editors."""
     schema = TypeAdapter(Recipe).json_schema()
+    for section in sections():
+        for cls in kinds_of(section).values():
+            properties = schema["$defs"][cls.__name__]["properties"]
+            for name, about in descriptions(cls).items():
+                properties[name]["description"] = about
     return {"$schema": SCHEMA_DIALECT, **_finite(schema), "title": "muster recipe"}
 
 

@@ -8,14 +8,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
-from cluster.config.schema import Lstm, Mlp, Recipe
-from cluster.config.settings import in_toml, model_kinds, nearest, sections, settings
+from cluster.config.contradictions import METRICS, contradictions, reads
+from cluster.config.schema import Mlp, Recipe
+from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"  # by path: nothing in cluster/ imports launch
@@ -47,7 +48,7 @@ def open_recipe(recipe: str, overrides: Sequence[str] = ()) -> Loaded:
     path = find_recipe(recipe)
     document = _parse(_read(path), str(path))
     changes, wrong = parse_overrides(overrides)
-    notes = _change_kind(document, changes)
+    notes = [note for section in TAGGED for note in _change_kind(document, section, changes)]
     for key, value in changes.items():
         _put(document, key, value)
     title = f"{path}" + (" with the overrides" if overrides else "")
@@ -56,7 +57,7 @@ def open_recipe(recipe: str, overrides: Sequence[str] = ()) -> Loaded:
 
 def shipped() -> dict[str, Path]:
     """The recipes that come with muster, by name."""
-    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def find_recipe(recipe: str) -> Path:
@@ -104,19 +105,18 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[Table, list[str]]:
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Settle what depends on other settings (`text.weights = "auto"`) and check what no setting alone can tell.
+    """Settle what depends on other settings (`text.weights`, `evaluate.metric`); check what no setting alone can tell.
 
     Raises RecipeError naming every contradiction, PlanError for more ranks than the run can ever use.
     """
-    match recipe.model:
-        case Mlp():
-            needed: Literal["tfidf", "none"] = "tfidf"
-        case Lstm():
-            needed = "none"
-        case _:
-            assert_never(recipe.model)
     if recipe.text.weights == "auto":
-        recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=needed))
+        weights: Literal["tfidf", "count", "none"] = "none" if reads(recipe.model) == "sequence" else "tfidf"
+        if isinstance(recipe.model, Mlp) and recipe.model.embedding != "none":
+            weights = "count"  # the mean of the embeddings of all tokens
+        recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
+    if recipe.evaluate.metric == "auto":
+        metric = METRICS[recipe.task.kind][0]
+        recipe = dataclasses.replace(recipe, evaluate=dataclasses.replace(recipe.evaluate, metric=metric))
     if wrong := contradictions(recipe):
         raise RecipeError(_listed(wrong, "the recipe"))
     ranks, limit = recipe.launch.ranks, recipe.train.max_ranks
@@ -126,36 +126,6 @@ def resolve(recipe: Recipe) -> Recipe:
             f"share out. Use at most {limit} ranks, or start a new run with a larger train.max_ranks."
         )
     return recipe
-
-
-def contradictions(recipe: Recipe) -> list[str]:
-    """Settings that are each allowed, but not together; one line each, with the way out."""
-    data, optim, train = recipe.data, recipe.optim, recipe.train
-    wrong = []
-    if data.train in ("auto", "none"):
-        wrong.append(f'data.train = "{data.train}": training needs examples; give a path, a glob or a catalogue name')
-    if data.text == data.label:
-        wrong.append(f'data.text and data.label are both "{data.text}": the text cannot be its own label')
-    bag = recipe.text.weights not in ("none", "auto")
-    if recipe.model.kind == "mlp" and recipe.text.weights == "none":
-        wrong.append('text.weights = "none": the mlp reads a bag of words; use "tfidf", "count", "binary" or "auto"')
-    if recipe.model.kind == "lstm" and bag:
-        wrong.append(
-            f'text.weights = "{recipe.text.weights}": the lstm reads the sequence of tokens; use "none" or "auto"'
-        )
-    if train.steps != "auto" and optim.warmup_steps >= train.steps:
-        wrong.append(
-            f"optim.warmup_steps = {optim.warmup_steps}: must be below train.steps ({train.steps}), "
-            "or the learning rate never reaches its peak"
-        )
-    if recipe.evaluate.patience != float("inf") and data.validation == "none":
-        wrong.append(
-            f"evaluate.patience = {in_toml(recipe.evaluate.patience)}: stopping early needs a validation split, "
-            'but data.validation = "none"; give one, or use inf'
-        )
-    if train.strict and train.precision == "bfloat16":
-        wrong.append('train.precision = "bfloat16": train.strict needs float32 or float64; change one of the two')
-    return wrong
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -235,22 +205,23 @@ def _put(document: Table, key: str, value: Any) -> None:
     here[last] = value
 
 
-def _change_kind(document: Table, changes: Mapping[str, Any]) -> list[str]:
-    """Take out of the file's [model] what an override of `model.kind` leaves without a meaning; say what was."""
-    model = document.get("model")
-    if not isinstance(model, dict):
+def _change_kind(document: Table, section: str, changes: Mapping[str, Any]) -> list[str]:
+    """Take out of the file's section what an override of its `kind` leaves without a meaning; say what was."""
+    table = document.get(section)
+    if not isinstance(table, dict):
         return []
-    old, new = model.get("kind"), changes.get("model.kind", model.get("kind"))
-    if old == new or old not in model_kinds() or new not in model_kinds():
+    kinds = kinds_of(section)
+    old, new = table.get("kind"), changes.get(f"{section}.kind", table.get("kind"))
+    if old == new or old not in kinds or new not in kinds:
         return []
     has = {
-        kind: {s.name: s.annotation for s in settings() if s.section == "model" and s.kind == kind}
+        kind: {s.name: s.annotation for s in settings() if s.section == section and s.kind == kind}
         for kind in (old, new)
     }
     # The same name with another type (a list of widths, one width) is another setting.
-    left_out = [name for name in model if name in has[old] and has[old][name] != has[new].get(name)]
+    left_out = [name for name in table if name in has[old] and has[old][name] != has[new].get(name)]
     return [
-        f'model.{name} = {in_toml(model.pop(name))} of the recipe is left out: it is a setting of kind "{old}", '
+        f'{section}.{name} = {in_toml(table.pop(name))} of the recipe is left out: it is a setting of kind "{old}", '
         f'and the command line asks for "{new}".'
         for name in left_out
     ]
@@ -265,6 +236,8 @@ def _checked(
     document: Table, title: str, changes: Mapping[str, Any] | None = None, wrong: Sequence[str] = ()
 ) -> Recipe:
     found = list(wrong)
+    if isinstance(document.get("task"), dict):
+        document = document | {"task": {"kind": "classify"} | document["task"]}  # as without a section
     try:
         # As JSON, because pydantic is strict about types there and yet takes a table for a section and a list for a
         # tuple; infinity and NaN pass through as its JSON dialect writes them.

@@ -10,7 +10,7 @@ from cluster.config.settings import (
     default_words,
     find,
     in_toml,
-    model_kinds,
+    kinds_of,
     nearest,
     nearest_setting,
     sections,
@@ -27,10 +27,10 @@ def lines(errors: Collection[ErrorDetails], document: Document, overridden: Coll
 
     `overridden` are the dotted paths that came from the command line; their lines say so.
     """
-    kind = _model_kind(document)
     said: dict[str, str] = {}
     for error in errors:
         path = dotted(error)
+        kind = _kind(path.partition(".")[0], document)
         # Pydantic has a line for each member of a union, and one for each item of a list: a setting is said once.
         said.setdefault(path, _line(path, error["type"], document, kind))
     return [line + (" (command line)" if path in overridden else "") for path, line in said.items()]
@@ -39,10 +39,10 @@ def lines(errors: Collection[ErrorDetails], document: Document, overridden: Coll
 def dotted(error: ErrorDetails) -> str:
     """The setting an error is about, without pydantic's names of union members and list positions."""
     where = [str(part) for part in error["loc"]]
-    if where[:1] == ["model"] and where[1:2] and where[1] in model_kinds():
+    if where[1:2] and where[1] in kinds_of(where[0]):
         del where[1]
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        where = ["model", "kind"]
+        where = [where[0], "kind"]
     return ".".join(where[:2])
 
 
@@ -51,7 +51,7 @@ def _line(path: str, problem: str, document: Document, kind: str) -> str:
     given = _lookup(document, path)
     shown = path if given is None else f"{path} = {_short(given)}"
     if "." not in path and path in sections():
-        what = f"[{path}] with kind = {_kinds()}" if path == "model" else f"[{path}]"
+        what = f"[{path}] with kind = {_kinds(path)}" if kinds_of(path) else f"[{path}]"
         inside = ", ".join(_names(section, ""))
         return f"{path} is missing: give {what}" if given is None else f"{shown}: is a section, {what}; it has {inside}"
     if problem == "unexpected_keyword_argument":
@@ -67,11 +67,11 @@ def _line(path: str, problem: str, document: Document, kind: str) -> str:
 
 def _unknown(path: str, kind: str) -> str:
     section, _, name = path.rpartition(".")
-    if section == "model":
-        others = [k for k in model_kinds() if find(path, k) is not None]
-        close = nearest(name, _names("model", kind))
-        also = f'; kind "{others[0]}" has it' if others else f"; did you mean model.{close}?" if close else ""
-        return f'model.kind "{kind}" has no such setting{also}; it has {", ".join(_names("model", kind))}'
+    if kinds_of(section):
+        others = [k for k in kinds_of(section) if find(path, k) is not None]
+        close = nearest(name, _names(section, kind))
+        also = f'; kind "{others[0]}" has it' if others else f"; did you mean {section}.{close}?" if close else ""
+        return f'{section}.kind "{kind}" has no such setting{also}; it has {", ".join(_names(section, kind))}'
     close = nearest_setting(path)
     hint = f"; did you mean {close}?" if close else "."
     if section in sections():
@@ -112,14 +112,14 @@ def _short(value: Any) -> str:
     return words if len(words) <= SHOWN_CHARACTERS else words[: SHOWN_CHARACTERS - 4] + " ..."
 
 
-def _model_kind(document: Document) -> str:
-    kind = _lookup(document, "model.kind")
-    return kind if isinstance(kind, str) and kind in model_kinds() else ""
+def _kind(section: str, document: Document) -> str:
+    kind = _lookup(document, f"{section}.kind")
+    return kind if isinstance(kind, str) and kind in kinds_of(section) else ""
 
 
 def _names(section: str, kind: str) -> list[str]:
     return list(dict.fromkeys(s.name for s in settings() if s.section == section and s.kind in ("", kind)))
 
 
-def _kinds() -> str:
-    return " or ".join(f'"{kind}"' for kind in model_kinds())
+def _kinds(section: str) -> str:
+    return " or ".join(f'"{kind}"' for kind in kinds_of(section))

@@ -5,7 +5,7 @@ Plain frozen dataclasses; pydantic checks them at the door (`config/load.py`). T
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import Field
@@ -32,8 +32,8 @@ class Data:
     """Where the examples come from. A source is a path, a glob, or a name of the catalogue (`muster data list`)."""
 
     train: Sources
-    """Training examples: `.jsonl` or `.csv`, plain, `.gz` or `.zst`; a path, a glob, several of them, or a name of
-    the catalogue."""
+    """Training examples: `.jsonl`, `.json`, `.csv`, `.tsv`, `.txt` (plain, `.gz` or `.zst`) or `.parquet`; a path, a
+    glob, several of them, a folder that Hugging Face `datasets` saved, or a name of the catalogue."""
     validation: Sources = "auto"
     """Examples that choose settings and the best checkpoint; `auto` takes `validation_share` of the training set by
     hash, `none` has none."""
@@ -43,7 +43,14 @@ class Data:
     text: Path = "text"
     """Name of the field (JSON) or column (CSV) that holds the text."""
     label: Path = "label"
-    """Name of the field or column that holds the label: a string, a whole number or a boolean."""
+    """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
+    `task.kind = "multilabel"`; a number for "regress"."""
+    label_separator: Path = ","
+    """What stands between the labels of one string or cell (`task.kind = "multilabel"`; a JSON list needs none)."""
+    txt: Literal["lines", "files"] = "lines"
+    """How `.txt` is read. `lines`: one example a line, labelled as fastText does (`__label__NAME text`) or, if the
+    file's first line is not, by the name of the file; `files`: one example a file, labelled by the name of its
+    folder."""
     group: str = ""
     """Name of a field whose equal values stay on one side when `auto` splits; empty: the normalised text decides."""
     validation_share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.1
@@ -60,11 +67,31 @@ class Text:
     """How text becomes numbers."""
 
     language: Annotated[str, MinLen(2)] = "en"
-    """Language whose spaCy tokenizer splits the text: `en`, `de`, `es`, ..."""
+    """Language whose spaCy tokenizer splits the text: `en`, `de`, `es`, `zh`, ..."""
+    tokens: Literal["words", "characters", "jieba", "bpe"] = "words"
+    """What a token is. `words`: what spaCy's tokenizer of the language gives; `characters`; `jieba`: Chinese words
+    (needs jieba); `bpe`: pieces of words, learned by byte-pair encoding from the training set
+    (arxiv.org/abs/1508.07909)."""
     lower: bool = True
     """Turn tokens into lower case."""
+    stop_words: Literal["keep", "drop"] = "keep"
+    """`drop` leaves out what spaCy lists as stop words of the language."""
+    punctuation: Literal["keep", "drop"] = "keep"
+    """`drop` leaves out tokens that consist of punctuation."""
+    lemmas: Literal["none", "table", "pipeline"] = "none"
+    """Put each token's lemma in its place. `table`: from spaCy's lookup tables (needs spacy-lookups-data); `pipeline`:
+    as `text.pipeline` finds it in context."""
+    pipeline: str = ""
+    """A trained spaCy pipeline, by name or path: finds part-of-speech tags and lemmas in context. Empty: none."""
+    keep_tags: tuple[Path, ...] = ()
+    """Keep only tokens with one of these coarse part-of-speech tags (`NOUN`, `ADJ`, ...); needs `text.pipeline`.
+    Empty: keep all."""
+    tags: bool = False
+    """Give the model each token's part-of-speech tag as a second input; needs `text.pipeline`, and a model that reads
+    the sequence."""
     vocabulary_size: Positive = 50_000
-    """Most words kept, the most frequent of the training set first; others are unknown."""
+    """Most words kept, the most frequent of the training set first; others are unknown. With `bpe`: how many pieces are
+    learned."""
     min_count: Positive = 1
     """A word is kept if the training set holds it at least so often."""
     max_tokens: Positive = 4096
@@ -75,11 +102,48 @@ class Text:
 
 
 @section
-class Mlp:
+class StartsFrom:
+    """What every kind of model has."""
+
+    start_from: str = ""
+    """Folder of a finished run whose vocabulary and weights this run begins with; empty: begin anew."""
+
+
+@section
+class Embeds(StartsFrom):
+    """What every kind of model with word embeddings has."""
+
+    vectors: str = ""
+    """Text file (`.gz` too) of pretrained word vectors (GloVe, word2vec, fastText) to begin the embeddings with; their
+    width must be that of the embeddings. Empty: begin at random."""
+    freeze_vectors: bool = False
+    """Leave the embeddings of words found in `model.vectors` as they are."""
+
+
+@section
+class ReadsSequence(Embeds):
+    """What every kind of model that reads the sequence of tokens has."""
+
+    tag_embedding: Positive = 16
+    """Width of the embeddings of part-of-speech tags, with `text.tags = true`."""
+
+
+@section
+class Linear(StartsFrom):
+    """One weight a word and class: logistic regression, or linear regression, over a bag of words."""
+
+    kind: Literal["linear"] = "linear"
+
+
+@section
+class Mlp(Embeds):
     """Multi-layer perceptron over a bag of words (WideMLP: Galke and Scherp, ACL 2022,
     aclanthology.org/2022.acl-long.279)."""
 
     kind: Literal["mlp"] = "mlp"
+    embedding: Positive | Literal["none"] = "none"
+    """Width of word embeddings whose weighted mean goes into the first hidden layer (deep averaging network,
+    aclanthology.org/P15-1162); `none`: the bag itself does."""
     hidden: Annotated[tuple[Positive, ...], MinLen(1)] = (1024,)
     """Width of each hidden layer."""
     dropout: Share = 0.5
@@ -87,21 +151,131 @@ class Mlp:
 
 
 @section
-class Lstm:
-    """Long short-term memory over the sequence of tokens; the last hidden state is classified."""
+class Cnn(ReadsSequence):
+    """Convolutions of several widths, the largest value of each filter over the document (Kim, EMNLP 2014,
+    arxiv.org/abs/1408.5882)."""
 
-    kind: Literal["lstm"] = "lstm"
+    kind: Literal["cnn"] = "cnn"
+    embedding: Positive = 128
+    """Width of the token embeddings."""
+    widths: Annotated[tuple[Positive, ...], MinLen(1)] = (3, 4, 5)
+    """How many tokens in a row the filters of each group see."""
+    filters: Positive = 100
+    """Filters of each width."""
+    dropout: Share = 0.5
+    """Share of the pooled filters that training drops."""
+    embedding_dropout: Share = 0.0
+    """Share of the embeddings' values that training drops."""
+
+
+Pooling = Literal["last", "mean", "max", "attention"]
+
+
+@section
+class Recurrent(ReadsSequence):
+    """What the LSTM and the GRU share."""
+
     embedding: Positive = 100
     """Width of the token embeddings."""
     hidden: Positive = 256
-    """Width of the hidden state."""
+    """Width of the hidden state, of each direction."""
     layers: Positive = 1
     """Layers, one above the other."""
+    bidirectional: bool = False
+    """Read each document backwards too; the states of both directions stand side by side."""
+    pooling: Pooling = "last"
+    """What stands for the document: the `last` state of each direction, the `mean` or `max` over all states, or their
+    mean weighted by learned `attention`."""
     dropout: Share = 0.5
-    """Share of the last hidden state (and of the states between layers) that training drops."""
+    """Share of the pooled state (and of the states between layers) that training drops."""
+    embedding_dropout: Share = 0.0
+    """Share of the embeddings' values that training drops."""
 
 
-Model = Annotated[Mlp | Lstm, Field(discriminator="kind")]
+@section
+class Lstm(Recurrent):
+    """Long short-term memory over the sequence of tokens."""
+
+    kind: Literal["lstm"] = "lstm"
+
+
+@section
+class Gru(Recurrent):
+    """Gated recurrent units over the sequence of tokens (arxiv.org/abs/1406.1078)."""
+
+    kind: Literal["gru"] = "gru"
+
+
+@section
+class Transformer(ReadsSequence):
+    """Transformer encoder (arxiv.org/abs/1706.03762), layers normalised before attention (arxiv.org/abs/2002.04745)."""
+
+    kind: Literal["transformer"] = "transformer"
+    embedding: Positive = 128
+    """Width of the token embeddings and of every layer."""
+    layers: Positive = 2
+    """Layers, one above the other."""
+    heads: Positive = 4
+    """Attention heads of each layer; the width must divide by them."""
+    feed_forward: Positive = 512
+    """Width of the hidden layer after each attention."""
+    pooling: Literal["mean", "max", "attention"] = "mean"
+    """What stands for the document: the `mean` or `max` over all tokens, or their mean weighted by learned
+    `attention`."""
+    dropout: Share = 0.1
+    """Share of the values that training drops, after the embeddings, in each layer and before the output."""
+
+
+@section
+class Custom(StartsFrom):
+    """A model of your own (docs/custom.md)."""
+
+    kind: Literal["custom"] = "custom"
+    factory: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    """`package.module:function` that makes the module: called with `options`, the rows of the vocabulary and the number
+    of outputs."""
+    size: str = ""
+    """`package.module:function` that tells the number of parameters from the same arguments; empty: not known before
+    the model is built."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Whatever the factory takes."""
+    reads: Literal["sequence", "bag"] = "sequence"
+    """What its `forward` takes: padded sequences, or bags of weighted words."""
+
+
+Model = Annotated[Linear | Mlp | Cnn | Lstm | Gru | Transformer | Custom, Field(discriminator="kind")]
+
+
+@section
+class Classify:
+    """One label for each document: cross-entropy."""
+
+    kind: Literal["classify"] = "classify"
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: an example counts documents / (classes * documents of its class), so that each class has the same
+    say."""
+    label_smoothing: Share = 0.0
+    """Share of the probability that training spreads over all labels (arxiv.org/abs/1512.00567)."""
+
+
+@section
+class Multilabel:
+    """Any number of labels for each document: binary cross-entropy for each label."""
+
+    kind: Literal["multilabel"] = "multilabel"
+    threshold: Annotated[float, Gt(0.0), Lt(1.0)] = 0.5
+    """A label is given from this probability on."""
+
+
+@section
+class Regress:
+    """A number for each document: mean squared error."""
+
+    kind: Literal["regress"] = "regress"
+
+
+Task = Annotated[Classify | Multilabel | Regress, Field(discriminator="kind")]
+TaskKind = Literal["classify", "multilabel", "regress"]
 
 
 @section
@@ -167,12 +341,16 @@ class Evaluate:
 
     steps: Positive | Literal["epoch"] = "epoch"
     """Steps between two evaluations on the validation split; `epoch`: at the end of each."""
-    metric: Literal["accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"] = "accuracy"
-    """Validation figure that chooses the best weights and stops early."""
+    metric: Literal[
+        "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman"
+    ] = "auto"
+    """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
+    "multilabel"` f1_micro, with "regress" mse."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
-    """Fit scikit-learn's TF-IDF with logistic regression on the same split and print its score beside the model's."""
+    """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers) on the same split and print
+    its score beside the model's."""
 
 
 @section
@@ -193,6 +371,7 @@ class Recipe:
 
     data: Data
     text: Text = Text()
+    task: Task = Classify()
     model: Model
     optim: Optim = Optim()
     train: Train = Train()

@@ -20,9 +20,11 @@ import tomli_w
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from cluster.config.schema import Model, Recipe
+from cluster.config.schema import Model, Recipe, Task
 
 REQUIRED = dataclasses.MISSING
+TAGGED = {"model": Model, "task": Task}
+"""Sections that are a tagged union: which settings they have depends on their `kind`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Setting:
     section: str
     name: str
     kind: str
-    """The `model.kind` that has this setting; empty outside [model]."""
+    """The `kind` of its section that has this setting; empty in a section without kinds."""
     annotation: Any
     default: Any
     """REQUIRED if the recipe must give it."""
@@ -53,45 +55,59 @@ class Setting:
 
 
 @functools.cache
-def model_kinds() -> dict[str, type]:
-    """The members of the schema's tagged union, by their `kind`."""
-    members = get_args(get_args(Model)[0]) or (get_args(Model)[0],)
+def kinds_of(section: str) -> dict[str, type]:
+    """The members of a section that is a tagged union, by their `kind`; empty for another section."""
+    if section not in TAGGED:
+        return {}
+    members = get_args(get_args(TAGGED[section])[0])
     return {next(iter(get_args(typing.get_type_hints(member)["kind"]))): member for member in members}
 
 
 @functools.cache
 def sections() -> dict[str, tuple[type, ...]]:
-    """Section name to its class; [model] has one for each kind."""
+    """Section name to its class; [model] and [task] have one for each kind."""
     hints = typing.get_type_hints(Recipe)
     return {
-        field.name: tuple(model_kinds().values()) if field.name == "model" else (hints[field.name],)
-        for field in dataclasses.fields(Recipe)
+        field.name: tuple(kinds_of(field.name).values()) or (hints[field.name],) for field in dataclasses.fields(Recipe)
     }
 
 
 @functools.cache
 def settings() -> tuple[Setting, ...]:
-    """Every setting, in the order of the schema; the settings of [model] once for each kind that has them."""
-    definitions = TypeAdapter(Recipe).json_schema()["$defs"]
-    found = [_kind_setting()]
+    """Every setting, in the order of the schema; those of [model] and [task] once for each kind that has them."""
+    found = []
     for section, classes in sections().items():
+        if section in TAGGED:
+            found.append(_kind_setting(section))
         for cls in classes:
             hints = typing.get_type_hints(cls, include_extras=True)
-            kind = cls().kind if section == "model" else ""
+            kind = next((kind for kind, member in kinds_of(section).items() if member is cls), "")
+            described = descriptions(cls)
             for field in dataclasses.fields(cls):
-                if section == "model" and field.name == "kind":
+                if section in TAGGED and field.name == "kind":
                     continue  # one setting with all kinds, not one for each
-                described = definitions[cls.__name__]["properties"][field.name].get("description", "")
-                about = " ".join(described.split())
-                found.append(Setting(section, field.name, kind, hints[field.name], field.default, about))
-    order = list(sections())
-    return tuple(sorted(found, key=lambda s: order.index(s.section)))
+                default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+                found.append(Setting(section, field.name, kind, hints[field.name], default, described[field.name]))
+    return tuple(found)
 
 
-def _kind_setting() -> Setting:
-    kinds = model_kinds()
+def _kind_setting(section: str) -> Setting:
+    kinds = kinds_of(section)
     about = " ".join(f"`{kind}`: {sentence(cls)}" for kind, cls in kinds.items())
-    return Setting("model", "kind", "", Literal[tuple(kinds)], REQUIRED, about)
+    field = next(field for field in dataclasses.fields(Recipe) if field.name == section)
+    default = REQUIRED if field.default is REQUIRED else field.default.kind
+    return Setting(section, "kind", "", Literal[tuple(kinds)], default, about)
+
+
+def descriptions(cls: type) -> dict[str, str]:
+    """The sentence of each setting of a section's class, on one line; pydantic reads those of a base class only when it
+    is asked about the base class."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if "__pydantic_config__" in base.__dict__:
+            properties = TypeAdapter(base).json_schema().get("properties", {})
+            found |= {name: " ".join(p["description"].split()) for name, p in properties.items() if "description" in p}
+    return found
 
 
 def sentence(cls: type) -> str:
@@ -100,7 +116,7 @@ def sentence(cls: type) -> str:
 
 
 def find(path: str, kind: str = "") -> Setting | None:
-    """The setting of a dotted path; for [model], of the kind given, or of the first kind that has it."""
+    """The setting of a dotted path; in a section with kinds, of the kind given, or of the first kind that has it."""
     matching = [s for s in settings() if s.path == path]
     return next((s for s in matching if s.kind in ("", kind)), None if kind else next(iter(matching), None))
 
@@ -131,6 +147,8 @@ def allowed(annotation: Any) -> str:
         return " or ".join(", ".join(json.dumps(a) for a in part) for part in (arguments[:-1], arguments[-1:]) if part)
     if origin is tuple:
         return f"a list, each {allowed(arguments[0])}"
+    if origin is dict:
+        return "a table"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}[annotation]
 
 

@@ -4,10 +4,16 @@ The rule everywhere in muster: write beside, fsync, rename, fsync the folder tha
 """
 
 import contextlib
+import io
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
 def fsync_file(path: Path) -> None:
@@ -39,6 +45,13 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.unlink(beside)
         raise
     fsync_folder(path.parent)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Arrays of numbers as one `.npz` file, atomically. Raises OSError."""
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    write_atomically(path, file.getvalue())
 
 
 def rename_folder(source: Path, target: Path) -> None:

@@ -3,8 +3,12 @@
     manifest.json       written last: a folder with a manifest is complete
     train/00000.tokens  u16 or u32, the tokens of whole documents, one after the other
     train/00000.weights f32, one weight a token (bags only)
-    train/lengths       u32, tokens of each document        train/labels  i32, -1: a label that training never saw
-    train/offsets       u64, tokens of the split before it  train/source  u64, file index << 40 | line number
+    train/00000.tags    u8, one part-of-speech tag a token (sequences with `text.tags` only), row 0 is padding
+    train/lengths       u32, tokens of each document
+    train/offsets       u64, tokens of the split before it
+    train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
+                        f64 (regress); a row of 0s and 1s, u8, one a label (multilabel)
+    train/source        u64, file index << 40 | line number
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
 A manifest is input from outside: nothing in it is believed before it was checked.
@@ -26,9 +30,18 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-COLUMNS = {"lengths": "<u4", "offsets": "<u8", "labels": "<i4", "source": "<u8"}
+TaskKind = Literal["classify", "multilabel", "regress"]
+LABEL_TYPES: dict[TaskKind, str] = {"classify": "<i4", "multilabel": "|u1", "regress": "<f8"}
+COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
-ITEM_BYTES = {"|u1": 1, "<u2": 2, "<u4": 4, "<u8": 8, "<i4": 4, "<f4": 4}
+BESIDE_TYPES = {"weights": "<f4", "tags": "|u1"}
+"""What may stand beside the tokens, one item each: the file's extension and its type."""
+ITEM_BYTES = {"|u1": 1, "<u2": 2, "<u4": 4, "<u8": 8, "<i4": 4, "<f4": 4, "<f8": 8}
+
+
+def column_types(task: TaskKind) -> dict[str, str]:
+    """The type of each column of a split (keys are `COLUMNS`)."""
+    return {"lengths": "<u4", "offsets": "<u8", "labels": LABEL_TYPES[task], "source": "<u8"}
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,11 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard: whole documents, their tokens and, in a bag, their weights."""
+    """One shard: whole documents, their tokens and what stands beside them (`weights`, `tags`, or nothing)."""
 
     documents: int
     tokens: FileEntry
-    weights: FileEntry | None
+    beside: FileEntry | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,8 @@ class SplitEntry:
     def files(self) -> Iterator[FileEntry]:
         for shard in self.shards:
             yield shard.tokens
-            if shard.weights is not None:
-                yield shard.weights
+            if shard.beside is not None:
+                yield shard.beside
         yield from self.columns.values()
 
 
@@ -79,11 +92,25 @@ class Manifest:
     fingerprint: str
     layout: Layout
     vocabulary_rows: int
+    task: TaskKind
     labels: tuple[str, ...]
+    """Names of the labels, none if numbers are to be predicted."""
+    tags: tuple[str, ...]
+    """Part-of-speech tags beside the tokens: tag i is stored as i + 1; none if there are no tags."""
     splits: Mapping[str, SplitEntry]
     report: Mapping[str, Any]
     extra_files: tuple[FileEntry, ...] = ()
     """Other files that `verify` covers (the encoder), listed under "files"; see `describe_file`."""
+
+    @property
+    def outputs(self) -> int:
+        """Values that a model gives for a document: one a label, or one number."""
+        return 1 if self.task == "regress" else len(self.labels)
+
+    @property
+    def tag_rows(self) -> int:
+        """Rows of an embedding of the tags, 0 without tags."""
+        return len(self.tags) + 1 if self.tags else 0
 
     def files(self) -> Iterator[FileEntry]:
         """Every file that the manifest answers for."""
@@ -96,8 +123,8 @@ def write_manifest(folder: Path, contents: Mapping[str, Any]) -> None:
     """Writes `manifest.json`, atomically; call it last.
 
     `contents`: "fingerprint", "layout", "vocabulary_rows", "labels", "splits" (what `SplitWriter.close` returned, by
-    name), "report" (free), and optionally "files" (what `describe_file` returned, a list). Raises DataError if it
-    does not hold, OSError.
+    name), "report" (free), and optionally "task" ("classify"), "tags" and "files" (what `describe_file` returned, a
+    list). Raises DataError if it does not hold, OSError.
     """
     contents = {"format": FORMAT, **contents}
     _manifest(folder, contents)
@@ -211,6 +238,15 @@ class _Fields:
             raise self.fail(key, f"must be one of {', '.join(allowed)}" if allowed else "must be a string")
         return text
 
+    def task(self) -> TaskKind:
+        match self.text("task", tuple(LABEL_TYPES)) if "task" in self.value else "classify":
+            case "multilabel":
+                return "multilabel"
+            case "regress":
+                return "regress"
+            case _:
+                return "classify"
+
     def layout(self) -> Layout:
         return "bag" if self.text("layout", ("sequence", "bag")) == "bag" else "sequence"
 
@@ -237,9 +273,14 @@ def _manifest(folder: Path, contents: object) -> Manifest:
     labels = fields.texts("labels")
     if len(set(labels)) != len(labels):
         raise fields.fail("labels", "must not repeat a label")
-    layout = fields.layout()
+    layout, task = fields.layout(), fields.task()
+    tags = fields.texts("tags") if "tags" in fields.value else ()
+    if tags and layout == "bag":
+        raise fields.fail("tags", "must be empty in a bag")
     rows = fields.count("vocabulary_rows")
     splits = fields.object("splits")
+    beside = "weights" if layout == "bag" else "tags" if tags else ""
+    shape = _Shape(layout, task, rows, 1 if task != "multilabel" else len(labels), beside)
     extra = fields.objects("files") if "files" in fields.value else []
     return Manifest(
         folder=folder,
@@ -247,8 +288,10 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         fingerprint=fields.text("fingerprint"),
         layout=layout,
         vocabulary_rows=rows,
+        task=task,
         labels=labels,
-        splits={name: _split(splits.object(name), layout, rows) for name in splits.value},
+        tags=tags,
+        splits={name: _split(splits.object(name), shape) for name in splits.value},
         report=fields.object("report").value,
         extra_files=tuple(_file(entry, ("|u1",)) for entry in extra),
     )
@@ -259,24 +302,37 @@ def token_type(vocabulary_rows: int) -> str:
     return "<u2" if vocabulary_rows <= 1 << 16 else "<u4"
 
 
-def _split(fields: _Fields, layout: Layout, vocabulary_rows: int) -> SplitEntry:
-    if fields.layout() != layout:
-        raise fields.fail("layout", f"must be {layout}, as the manifest's own")
+@dataclass(frozen=True)
+class _Shape:
+    """What all splits of a folder have in common."""
+
+    layout: Layout
+    task: TaskKind
+    vocabulary_rows: int
+    labels_per_document: int
+    beside: str
+
+
+def _split(fields: _Fields, shape: _Shape) -> SplitEntry:
+    if fields.layout() != shape.layout:
+        raise fields.fail("layout", f"must be {shape.layout}, as the manifest's own")
     documents, tokens = fields.count("documents"), fields.count("tokens")
-    shards = tuple(_shard(shard, layout, token_type(vocabulary_rows)) for shard in fields.objects("shards"))
+    shards = tuple(_shard(shard, shape) for shard in fields.objects("shards"))
     if sum(shard.documents for shard in shards) != documents:
         raise fields.fail("documents", "must be the sum over the shards")
     if sum(shard.tokens.count for shard in shards) != tokens:
         raise fields.fail("tokens", "must be the sum over the shards")
     given = fields.object("columns")
-    columns = {name: _file(given.object(name), (dtype,), documents) for name, dtype in COLUMNS.items()}
-    return SplitEntry(documents, tokens, layout, shards, columns)
+    counts = dict.fromkeys(COLUMNS, documents) | {"labels": documents * shape.labels_per_document}
+    types = column_types(shape.task)
+    columns = {name: _file(given.object(name), (types[name],), counts[name]) for name in COLUMNS}
+    return SplitEntry(documents, tokens, shape.layout, shards, columns)
 
 
-def _shard(fields: _Fields, layout: Layout, dtype: str) -> ShardEntry:
-    tokens = _file(fields.object("tokens"), (dtype,))
-    weights = _file(fields.object("weights"), ("<f4",), tokens.count) if layout == "bag" else None
-    return ShardEntry(fields.count("documents"), tokens, weights)
+def _shard(fields: _Fields, shape: _Shape) -> ShardEntry:
+    tokens = _file(fields.object("tokens"), (token_type(shape.vocabulary_rows),))
+    beside = shape.beside and _file(fields.object(shape.beside), (BESIDE_TYPES[shape.beside],), tokens.count)
+    return ShardEntry(fields.count("documents"), tokens, beside or None)
 
 
 def _file(fields: _Fields, dtypes: tuple[str, ...], count: int | None = None) -> FileEntry:

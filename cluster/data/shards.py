@@ -19,11 +19,15 @@ import numpy.typing as npt
 
 from cluster.data.durable import fsync_folder
 from cluster.data.manifest import (
+    BESIDE_TYPES,
     BLOCK_BYTES,
     COLUMNS,
     FileEntry,
+    Layout,
     Manifest,
+    TaskKind,
     checked_file,
+    column_types,
     open_prepared,
     token_type,
     write_manifest,
@@ -46,15 +50,26 @@ class SplitWriter:
     """
 
     def __init__(
-        self, folder: Path, split: str, *, vocabulary_rows: int, weighted: bool, shard_tokens: int = 1 << 26
+        self,
+        folder: Path,
+        split: str,
+        *,
+        vocabulary_rows: int,
+        layout: Layout,
+        tag_rows: int = 0,
+        task: TaskKind = "classify",
+        classes: int = 0,
+        shard_tokens: int = 1 << 26,
     ) -> None:
-        self._path, self._split = folder / split, split
-        self._rows, self._weighted, self._shard_tokens = vocabulary_rows, weighted, shard_tokens
+        self._path, self._split, self._layout = folder / split, split, layout
+        self._rows, self._tag_rows, self._shard_tokens = vocabulary_rows, tag_rows, shard_tokens
+        self._task, self._classes = task, classes
+        self._beside = "weights" if layout == "bag" else "tags" if tag_rows else ""
         self._path.mkdir(parents=True, exist_ok=True)
         for left in self._path.iterdir():
-            if left.suffix in (".tokens", ".weights") or left.name in COLUMNS:
+            if left.suffix in (".tokens", ".weights", ".tags") or left.name in COLUMNS:
                 left.unlink()
-        self._columns = {name: self._file(name, dtype) for name, dtype in COLUMNS.items()}
+        self._columns = {name: self._file(name, dtype) for name, dtype in column_types(task).items()}
         self._open: dict[str, _HashedFile] = {}
         self._shards: list[dict[str, Any]] = []
         self._shard_documents = self._documents = self._tokens = 0
@@ -64,15 +79,18 @@ class SplitWriter:
         self,
         tokens: npt.NDArray[np.uint32],
         lengths: npt.NDArray[np.uint32],
-        labels: npt.NDArray[np.int32],
+        labels: Array,
         sources: npt.NDArray[np.uint64],
-        weights: npt.NDArray[np.float32] | None = None,
+        beside: Array | None = None,
     ) -> None:
-        """Adds many documents: `tokens` (and `weights`) flat, one after the other, the rest one item a document.
+        """Adds many documents: `tokens` flat, one document after the other; `beside` has one item a token, f32 weights
+        in a bag, tags in a sequence that has them; `lengths` and `sources` one a document. `labels` are whole numbers
+        [N] (classify), numbers [N] (regress), or 0 and 1 [N, classes] (multilabel).
 
         Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
         """
-        self._check(tokens, lengths, labels, sources, weights)
+        self._check(tokens, lengths, sources, beside)
+        self._check_labels(labels, len(lengths))
         ends: Ids = np.cumsum(lengths, dtype=np.int64)
         starts = ends - lengths
         columns: tuple[Array, ...] = (lengths, starts + self._tokens, labels, sources)
@@ -86,7 +104,7 @@ class SplitWriter:
                 self._close_shard()
                 continue
             last = max(last, first + 1)  # a document longer than a shard has one to itself
-            self._write(slice(int(starts[first]), int(ends[last - 1])), last - first, tokens, weights)
+            self._write(slice(int(starts[first]), int(ends[last - 1])), last - first, tokens, beside)
             first = last
         self._documents += count
         self._tokens += tokens.size
@@ -98,7 +116,7 @@ class SplitWriter:
             self._entry = {
                 "documents": self._documents,
                 "tokens": self._tokens,
-                "layout": "bag" if self._weighted else "sequence",
+                "layout": self._layout,
                 "shards": self._shards,
                 "columns": {name: file.close() for name, file in self._columns.items()},
             }
@@ -119,34 +137,51 @@ class SplitWriter:
             for file in (*self._open.values(), *self._columns.values()):
                 file.abandon()
 
-    def _check(self, tokens: Array, lengths: Array, labels: Array, sources: Array, weights: Array | None) -> None:
+    def _check(self, tokens: Array, lengths: Array, sources: Array, beside: Array | None) -> None:
         if self._entry is not None:
             raise ValueError(f"split {self._split} is closed")
-        if any(column.ndim != 1 or column.size != lengths.size for column in (lengths, labels, sources)):
-            raise ValueError(f"{lengths.shape} lengths, {labels.shape} labels and {sources.shape} sources differ")
-        if any(column.dtype.kind not in "iu" for column in (tokens, lengths, labels, sources)):
-            raise ValueError("tokens, lengths, labels and sources must be arrays of whole numbers")
+        if any(column.ndim != 1 or column.size != lengths.size for column in (lengths, sources)):
+            raise ValueError(f"{lengths.shape} lengths and {sources.shape} sources differ")
+        if any(column.dtype.kind not in "iu" for column in (tokens, lengths, sources)):
+            raise ValueError("tokens, lengths and sources must be arrays of whole numbers")
         total = int(lengths.sum(dtype=np.uint64))
         if tokens.ndim != 1 or total != tokens.size:
             raise ValueError(f"the lengths add up to {total}, there are {tokens.size} tokens")
         if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < self._rows:
             raise ValueError(f"token {int(tokens.max())} is outside the vocabulary of {self._rows} rows")
-        if labels.size and int(labels.min()) < -1:
-            raise ValueError(f"label {int(labels.min())} is below -1 (unseen in training)")
-        if (weights is not None) != self._weighted:
-            raise ValueError("weights belong to a split that is weighted, and to no other")
-        if weights is not None and (weights.shape != tokens.shape or not np.isfinite(weights).all()):
-            raise ValueError(f"{weights.shape} weights for {tokens.shape} tokens, or a weight that is not finite")
+        if (beside is not None) != bool(self._beside):
+            raise ValueError(f"beside the tokens of this split stand {self._beside or 'neither weights nor tags'}")
+        if beside is not None and beside.shape != tokens.shape:
+            raise ValueError(f"{beside.shape} {self._beside} for {tokens.shape} tokens")
+        if self._beside == "weights" and beside is not None and not np.isfinite(beside).all():
+            raise ValueError("a weight is not finite")
+        if self._beside == "tags" and beside is not None and beside.size and int(beside.max()) >= self._tag_rows:
+            raise ValueError(f"tag {int(beside.max())} is outside the {self._tag_rows} rows of tags")
 
-    def _write(self, span: slice, documents: int, tokens: Array, weights: Array | None) -> None:
+    def _check_labels(self, labels: Array, documents: int) -> None:
+        shape = (documents, self._classes) if self._task == "multilabel" else (documents,)
+        if labels.shape != shape:
+            raise ValueError(f"labels have the shape {labels.shape}, {self._task} needs {shape}")
+        match self._task:
+            case "classify":
+                if labels.dtype.kind not in "iu" or (labels.size and int(labels.min()) < -1):
+                    raise ValueError("labels must be whole numbers, not below -1 (unseen in training)")
+            case "multilabel":
+                if labels.size and not np.isin(labels, (0, 1)).all():
+                    raise ValueError("labels of a multilabel split are 0 and 1")
+            case "regress":
+                if not np.isfinite(labels).all():
+                    raise ValueError("a number to be predicted is not finite")
+
+    def _write(self, span: slice, documents: int, tokens: Array, beside: Array | None) -> None:
         if not self._open:
             number = f"{len(self._shards):05d}"
             self._open["tokens"] = self._file(f"{number}.tokens", token_type(self._rows))
-            if self._weighted:
-                self._open["weights"] = self._file(f"{number}.weights", "<f4")
+            if self._beside:
+                self._open[self._beside] = self._file(f"{number}.{self._beside}", BESIDE_TYPES[self._beside])
         self._open["tokens"].write(tokens[span])
-        if weights is not None:
-            self._open["weights"].write(weights[span])
+        if beside is not None:
+            self._open[self._beside].write(beside[span])
         self._shard_documents += documents
 
     def _close_shard(self) -> None:
@@ -224,9 +259,15 @@ class ShardReader:
             checked_file(folder, file)
         self.documents, self.tokens = entry.documents, entry.tokens
         self.weighted = entry.layout == "bag"
+        self.tagged = bool(self.manifest.tags)
         self.token_dtype = np.dtype(token_type(self.manifest.vocabulary_rows))
+        beside = "weights" if self.weighted else "tags" if self.tagged else ""
+        self._types = [self.token_dtype, *([np.dtype(BESIDE_TYPES[beside])] if beside else [])]
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
-        self.labels: npt.NDArray[np.int32] = _mapped(folder, entry.columns["labels"])
+        self.labels = _mapped(folder, entry.columns["labels"])
+        """i32 [N] (classify), f64 [N] (regress), or u8 [N, C] (multilabel)."""
+        if self.manifest.task == "multilabel":
+            self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
         self.sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
         self._offsets: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["offsets"])
         self._shard_starts: Ids = np.cumsum([0, *(shard.tokens.count for shard in entry.shards)], dtype=np.int64)
@@ -235,25 +276,29 @@ class ShardReader:
         if self.documents and int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
             raise DataError(f"{folder / split}: its lengths do not add up to its tokens. Prepare the data again.")
 
-    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32]]:
-        """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end, and lengths u32 [B].
+    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+        """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end; lengths u32 [B]; the tags beside
+        the tokens, u8 [B, T], if there are any.
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
-        tokens, lengths, _ = self._gather(ids, weights=False)
+        tokens, lengths, tags = self.flat(ids)
         longest = int(lengths.max(initial=0))
+        inside = np.arange(longest, dtype=np.uint32) < lengths[:, None]
         rows = np.zeros((len(lengths), longest), dtype=self.token_dtype)
-        rows[np.arange(longest, dtype=np.uint32) < lengths[:, None]] = tokens
-        return rows, lengths
+        rows[inside] = tokens
+        if tags is None:
+            return rows, lengths, None
+        tag_rows = np.zeros((len(lengths), longest), dtype=tags.dtype)
+        tag_rows[inside] = tags
+        return rows, lengths, tag_rows
 
-    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], npt.NDArray[np.float32] | None]:
-        """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; their weights, in a bag.
+    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+        """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; what stands beside the
+        tokens: their weights in a bag, their tags in a sequence that has them.
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
-        return self._gather(ids, weights=self.weighted)
-
-    def _gather(self, ids: Ids, weights: bool) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
         ids = np.asarray(ids, dtype=np.int64)
         if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.documents:
             raise IndexError(f"document ids must be in 0..{self.documents - 1}: {int(ids.min())}..{int(ids.max())}")
@@ -261,30 +306,29 @@ class ShardReader:
         starts = self._offsets[ids].astype(np.int64)
         total = int(lengths.sum(dtype=np.int64))
         if total == 0:
-            empty = np.empty(0, dtype=np.float32) if weights else None
+            empty = np.empty(0, dtype=self._types[-1]) if len(self._types) > 1 else None
             return np.empty(0, dtype=self.token_dtype), lengths, empty
         shard_of = np.searchsorted(self._shard_starts, starts, side="right") - 1
         touched = np.unique(shard_of[lengths > 0]).tolist()
         self._check_ends(starts, lengths, shard_of)
         if len(touched) == 1:  # the common case needs no places: documents come in the order asked for
             places = _ranges(starts - self._shard_starts[touched[0]], lengths)
-            found = [self._map(touched[0], kind).take(places) for kind in _kinds(weights)]
+            found = [self._map(touched[0], which).take(places) for which in range(len(self._types))]
         else:
-            found = self._gather_from_many(touched, shard_of, starts, lengths, weights)
-        return found[0], lengths, found[1] if weights else None
+            found = self._gather_from_many(touched, shard_of, starts, lengths)
+        return found[0], lengths, found[1] if len(found) > 1 else None
 
     def _gather_from_many(
-        self, touched: Sequence[int], shard_of: Ids, starts: Ids, lengths: npt.NDArray[np.uint32], weights: bool
+        self, touched: Sequence[int], shard_of: Ids, starts: Ids, lengths: npt.NDArray[np.uint32]
     ) -> list[Array]:
         ends: Ids = np.cumsum(lengths, dtype=np.int64)
-        dtypes = (self.token_dtype, np.dtype("<f4"))
-        found = [np.empty(int(ends[-1]), dtype=dtype) for _, dtype in zip(_kinds(weights), dtypes, strict=False)]
+        found = [np.empty(int(ends[-1]), dtype=dtype) for dtype in self._types]
         for shard in touched:
             here = np.flatnonzero(shard_of == shard)
             places = _ranges(starts[here] - self._shard_starts[shard], lengths[here])
             targets = _ranges(ends[here] - lengths[here], lengths[here])
-            for array, kind in zip(found, _kinds(weights), strict=True):
-                array[targets] = self._map(shard, kind).take(places)
+            for which, array in enumerate(found):
+                array[targets] = self._map(shard, which).take(places)
         return found
 
     def _check_ends(self, starts: Ids, lengths: npt.NDArray[np.uint32], shard_of: Ids) -> None:
@@ -297,9 +341,10 @@ class ShardReader:
                 "Prepare the data again."
             )
 
-    def _map(self, shard: int, kind: str) -> Array:
+    def _map(self, shard: int, which: int) -> Array:
+        """The tokens of a shard (0), or what stands beside them (1)."""
         entry = self._entry.shards[shard]
-        file = entry.tokens if kind == "tokens" else entry.weights
+        file = entry.beside if which else entry.tokens
         assert file is not None
         with self._lock:
             if file.name in self._maps:
@@ -309,10 +354,6 @@ class ShardReader:
             if len(self._maps) > MOST_MAPPED_SHARDS:
                 self._maps.popitem(last=False)  # unmapped when the last gather that uses it is done
             return array
-
-
-def _kinds(weights: bool) -> tuple[str, ...]:
-    return ("tokens", "weights") if weights else ("tokens",)
 
 
 def _ranges(starts: Ids, lengths: npt.NDArray[np.uint32]) -> Ids:

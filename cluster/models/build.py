@@ -9,20 +9,45 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import nn
 
-from cluster.config.schema import Lstm, Mlp, Model
+from cluster.config.schema import Cnn, Custom, Embeds, Gru, Linear, Lstm, Mlp, Model, Transformer
 from cluster.errors import RunError
-from cluster.models.bag import BagMlp
-from cluster.models.lstm import LstmClassifier
+from cluster.models.bag import BagLinear, BagMlp, EmbeddingMlp
+from cluster.models.cnn import CnnClassifier
+from cluster.models.custom import build_custom
+from cluster.models.layers import word_embedding
+from cluster.models.recurrent import RecurrentClassifier
+from cluster.models.transformer import TransformerClassifier
+
+FROZEN_ROWS = "frozen_rows"
+"""Buffer (rows,) u8 of a word embedding: 1 where `model.freeze_vectors` holds a row."""
 
 
-def build_model(config: Model, vocabulary_rows: int, classes: int) -> nn.Module:
-    """A freshly initialised model on the CPU; seed torch first. All take (tokens, lengths, weights) and give logits
-    (B, C)."""
+def build_model(config: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> nn.Module:
+    """A freshly initialised model on the CPU; seed torch first. All take (tokens, lengths, what stands beside the
+    tokens: weights of a bag, tags of a sequence or None) and give outputs (B, C). Raises RecipeError for a custom model
+    that cannot be made."""
+    model = _built(config, vocabulary_rows, outputs, tag_rows)
+    if isinstance(config, Embeds) and config.freeze_vectors:
+        word_embedding(model).register_buffer(FROZEN_ROWS, torch.zeros(vocabulary_rows, dtype=torch.uint8))
+    return model
+
+
+def _built(config: Model, vocabulary_rows: int, outputs: int, tag_rows: int) -> nn.Module:
     match config:
+        case Linear():
+            return BagLinear(vocabulary_rows, outputs)
         case Mlp():
-            return BagMlp(config, vocabulary_rows, classes)
-        case Lstm():
-            return LstmClassifier(config, vocabulary_rows, classes)
+            if config.embedding == "none":
+                return BagMlp(config, vocabulary_rows, outputs)
+            return EmbeddingMlp(config, config.embedding, vocabulary_rows, outputs)
+        case Cnn():
+            return CnnClassifier(config, vocabulary_rows, outputs, tag_rows)
+        case Lstm() | Gru():
+            return RecurrentClassifier(config, vocabulary_rows, outputs, tag_rows)
+        case Transformer():
+            return TransformerClassifier(config, vocabulary_rows, outputs, tag_rows)
+        case Custom():
+            return build_custom(config, vocabulary_rows, outputs, tag_rows)
         case _:
             assert_never(config)
 
@@ -40,6 +65,12 @@ def load_for_inference(folder: Path, device: str = "cpu") -> tuple[nn.Module, di
         raise RunError(f"The model in {folder} is damaged ({error}): train it again, or copy it again.") from error
     config = TypeAdapter(Model).validate_python(description["model"])
     with torch.device("cpu"):
-        model = build_model(config, description["vocabulary_rows"], len(description["labels"]))
-    model.load_state_dict(weights)
+        outputs = len(description["labels"]) or 1  # a number has no label
+        model = build_model(config, description["vocabulary_rows"], outputs, description.get("tag_rows", 0))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"The weights in {folder} are not those of its model.json, or of another version of muster: train it again."
+        ) from error
     return model.to(device).eval(), description

@@ -1,21 +1,87 @@
 """How big things will be, before anything is allocated."""
 
+import importlib
 from itertools import pairwise
 from typing import assert_never
 
-from cluster.config.schema import Lstm, Mlp, Model
+from cluster.config.schema import Cnn, Custom, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
 
 
-def parameter_count(model: Model, vocabulary_rows: int, classes: int) -> int:
-    """Number of trained parameters of a model with so many embedding rows and outputs."""
+def parameter_count(model: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> int | None:
+    """Number of trained parameters of a model with so many embedding rows and outputs; None for a custom model that
+    does not say."""
     match model:
+        case Linear():
+            return vocabulary_rows * outputs + outputs
         case Mlp():
-            widths = (*model.hidden, classes)
-            return vocabulary_rows * model.hidden[0] + model.hidden[0] + sum(a * b + b for a, b in pairwise(widths))
+            return _mlp(model, vocabulary_rows, outputs)
+        case Cnn():
+            inputs = _token_width(model, tag_rows)
+            convolutions = sum(model.filters * (inputs * width + 1) for width in model.widths)
+            return (
+                _embeddings(model, vocabulary_rows, tag_rows)
+                + convolutions
+                + _linear(model.filters * len(model.widths), outputs)
+            )
         case Lstm():
-            # Four gates, each with input weights, recurrent weights and two biases (torch keeps both).
-            inputs = (model.embedding, *[model.hidden] * (model.layers - 1))
-            gates = sum(4 * model.hidden * (width + model.hidden + 2) for width in inputs)
-            return vocabulary_rows * model.embedding + gates + model.hidden * classes + classes
+            return _recurrent(model, 4, vocabulary_rows, outputs, tag_rows)
+        case Gru():
+            return _recurrent(model, 3, vocabulary_rows, outputs, tag_rows)
+        case Transformer():
+            return _transformer(model, vocabulary_rows, outputs, tag_rows)
+        case Custom():
+            return _custom(model, vocabulary_rows, outputs)
         case _:
             assert_never(model)
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def _mlp(model: Mlp, vocabulary_rows: int, outputs: int) -> int:
+    hidden = model.hidden[0]
+    if model.embedding == "none":
+        first = vocabulary_rows * hidden + hidden
+    else:
+        first = vocabulary_rows * model.embedding + _linear(model.embedding, hidden)
+    return first + sum(_linear(a, b) for a, b in pairwise((*model.hidden, outputs)))
+
+
+def _token_width(model: Cnn | Recurrent | Transformer, tag_rows: int) -> int:
+    return model.embedding + (model.tag_embedding if tag_rows else 0)
+
+
+def _embeddings(model: Cnn | Recurrent | Transformer, vocabulary_rows: int, tag_rows: int) -> int:
+    return vocabulary_rows * model.embedding + tag_rows * model.tag_embedding
+
+
+def _attention_pool(pooling: str, width: int) -> int:
+    return _linear(width, width) + width if pooling == "attention" else 0
+
+
+def _recurrent(model: Lstm | Gru, gates: int, vocabulary_rows: int, outputs: int, tag_rows: int) -> int:
+    directions = 2 if model.bidirectional else 1
+    width = directions * model.hidden
+    inputs = (_token_width(model, tag_rows), *[width] * (model.layers - 1))
+    # Each gate has input weights, recurrent weights and two biases (torch keeps both).
+    layers = directions * sum(gates * model.hidden * (size + model.hidden + 2) for size in inputs)
+    embeddings = _embeddings(model, vocabulary_rows, tag_rows)
+    return embeddings + layers + _attention_pool(model.pooling, width) + _linear(width, outputs)
+
+
+def _transformer(model: Transformer, vocabulary_rows: int, outputs: int, tag_rows: int) -> int:
+    width, norm = model.embedding, 2 * model.embedding
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    feed_forward = _linear(width, model.feed_forward) + _linear(model.feed_forward, width)
+    join = _linear(_token_width(model, tag_rows), width) if tag_rows else 0
+    blocks = model.layers * (attention + feed_forward + 2 * norm)
+    pool = _attention_pool(model.pooling, width)
+    return _embeddings(model, vocabulary_rows, tag_rows) + join + blocks + norm + pool + _linear(width, outputs)
+
+
+def _custom(model: Custom, vocabulary_rows: int, outputs: int) -> int | None:
+    if not model.size:
+        return None
+    module, _, name = model.size.partition(":")
+    return int(getattr(importlib.import_module(module), name)(model.options, vocabulary_rows, outputs))

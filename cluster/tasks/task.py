@@ -1,23 +1,61 @@
-"""What the training loop and the evaluation ask of a task."""
+"""What the training loop, the evaluation and the predictor ask of a task."""
 
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
+
+Sums = dict[str, Tensor]
+"""What an evaluation adds up over micro-batches and ranks, on the CPU, by name."""
 
 
 class Task(Protocol):
     def loss_sum(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Sum (not mean) of the loss over the targets of a micro-batch, on the device, in at least float32."""
+        """Sum (not mean) of the training loss over a micro-batch, on the device, in at least float32."""
         ...
 
-    def empty_sums(self) -> dict[str, Tensor]:
-        """Zero sums on the CPU, to be filled by `add` and added up over ranks."""
+    def weight(self, labels: npt.NDArray[Any]) -> float:
+        """What the loss of a step with these stored labels is divided by: every rank can tell without talking."""
         ...
 
-    def add(self, sums: dict[str, Tensor], outputs: Tensor, labels: Tensor) -> None:
-        """Count one micro-batch of an evaluation."""
+    def empty_sums(self, documents: int, keep: bool) -> Sums:
+        """Zero sums, to be filled by `add` and added up over ranks; with `keep`, also rows for `documents` (what the
+        model said of each)."""
         ...
 
-    def scores(self, sums: dict[str, Tensor]) -> dict[str, Any]:
+    def add(self, sums: Sums, outputs: Tensor, labels: Tensor, documents: npt.NDArray[np.int64]) -> None:
+        """Count one micro-batch of an evaluation; `documents` are the ids of its rows."""
+        ...
+
+    def scores(self, sums: Sums) -> dict[str, Any]:
         """The figures of an evaluation from sums over all examples."""
         ...
+
+    def headline(self, scores: dict[str, Any]) -> dict[str, Any]:
+        """The few of them that go to a line of `metrics.jsonl`, by the names of `evaluate.metric`."""
+        ...
+
+    def documents(self, sums: Sums) -> dict[str, npt.NDArray[Any]]:
+        """What was kept of each document, one row each: its loss, and what the model said."""
+        ...
+
+    def answers(self, outputs: Tensor) -> npt.NDArray[np.float64]:
+        """What the model says, from its outputs (B, C): probabilities (B, C), or numbers (B,)."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` keeps of the task, for `build_for_inference`."""
+        ...
+
+
+def at_least_float32(outputs: Tensor) -> Tensor:
+    """Losses are not computed in bfloat16."""
+    return outputs if outputs.itemsize >= 4 else outputs.float()
+
+
+def scatter(rows: Tensor, documents: npt.NDArray[np.int64], *columns: Tensor) -> None:
+    """Put columns (B,) or (B, K) side by side into the rows of these documents. The host waits for the device."""
+    wide = [column if column.ndim == 2 else column[:, None] for column in columns]
+    rows[torch.from_numpy(documents)] = torch.cat([column.double() for column in wide], dim=1).cpu()

@@ -166,7 +166,7 @@ def _write(data_set: DataSet, converted: Converted, target: Path) -> dict[str, A
 def _write_split(examples: list[Example], path: Path) -> dict[str, Any]:
     content = "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples).encode()
     path.write_bytes(content)
-    labels = Counter(example["label"] for example in examples)
+    labels = Counter(example["label"] for example in examples if "label" in example)
     return {
         "documents": len(examples),
         "bytes": len(content),
@@ -205,6 +205,7 @@ def _describe(name: str) -> dict[str, Any]:
         "name": name,
         "title": data_set.title,
         "classes": data_set.classes,
+        "field": data_set.field,
         "package": str(data_set.package),
         "licence": data_set.licence,
         "fetched": record is not None,
@@ -221,7 +222,9 @@ def _print_list() -> None:
         described = _describe(name)
         documents = " + ".join(f"{count:,} {slot}" for slot, count in described["documents"].items())
         print(f"{name:<18}{described['title']}")
-        print(f"{'':<18}{described['classes']} classes · {documents or 'not fetched'} · package {described['package']}")
+        numbers = f'numbers (data.label = "{described["field"]}")'
+        aim = f"{described['classes']} classes" if described["classes"] else numbers
+        print(f"{'':<18}{aim} · {documents or 'not fetched'} · package {described['package']}")
         print(f"{'':<18}{described['licence']}")
 
 

@@ -1,9 +1,10 @@
 """Lines of a raw text file, plain or compressed, in bounded memory, as bytes."""
 
+import contextlib
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -14,10 +15,17 @@ from cluster.errors import DataError
 LINE_LIMIT_BYTES = 64 << 20
 """A longer line is not read into memory."""
 
-Kind = Literal["jsonl", "csv"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "txt", "parquet", "arrow"]
 
-_KINDS = (".jsonl", ".csv")
 _PACKINGS = ("", ".gz", ".zst")
+# parquet and arrow compress within; `.arrow` is what `datasets` saves
+_EXTENSIONS: dict[str, tuple[Kind, str]] = {
+    **{
+        f".{kind}{packing}": (kind, packing) for kind in ("jsonl", "json", "csv", "tsv", "txt") for packing in _PACKINGS
+    },
+    ".parquet": ("parquet", ""),
+    ".arrow": ("arrow", ""),
+}
 _UTF_8_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # zstd keeps its window in memory: 2 GiB for files made with --long=31, where the library's own limit is 128 MiB
@@ -28,37 +36,67 @@ _ZSTD_PIECE_BYTES = 1 << 13
 
 def kind_of(path: Path) -> Kind:
     """What the name of a file says it holds. Raises DataError for an unknown extension, listing the known ones."""
-    return _kind_and_packing(path)[0]
+    return _EXTENSIONS[extension_of(path)][0]
 
 
-def lines(path: Path, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[bytes | None]:
+def stem_of(path: Path) -> str:
+    """The name of a file without the extension (`.txt`, `.txt.gz`) that says what it holds. Raises DataError."""
+    return path.name[: -len(extension_of(path))]
+
+
+def lines(path: Path, limit_bytes: int = LINE_LIMIT_BYTES, *, any_name: bool = False) -> Iterator[bytes | None]:
     """The lines of a file with their ends, or None for a line longer than `limit_bytes`; cut at line feeds only.
 
-    (U+2028 and its like are text, and a JSON string may hold them.) A byte order mark of UTF-8 is taken off. Raises
+    (U+2028 and its like are text, and a JSON string may hold them.) `any_name` reads files of every extension as text,
+    unpacked if it ends in `.gz` or `.zst`. A byte order mark of UTF-8 is taken off. Raises
     DataError: unknown extension, no such file, no rights, UTF-16, a compressed file that is damaged or cut off.
     """
-    _, packing = _kind_and_packing(path)
     read = 0
+
+    def place() -> str:
+        return f"line {read}"
+
+    with _opened(path, place, any_name) as stream:
+        for line in _cut(stream, limit_bytes):
+            if read == 0 and line is not None:
+                line = _without_mark(path, line)
+            read += 1
+            yield line
+
+
+def pieces(path: Path, size_bytes: int = 1 << 20) -> Iterator[bytes]:
+    """The bytes of a file, unpacked, in pieces of at most `size_bytes`; byte order mark and errors as in `lines`."""
+    read = 0
+
+    def place() -> str:
+        return f"byte {read:,}"
+
+    with _opened(path, place) as stream:
+        while piece := stream.read(size_bytes):
+            yield piece if read else _without_mark(path, piece)
+            read += len(piece)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, place: Callable[[], str], any_name: bool = False) -> Iterator[io.BufferedReader]:
+    """The file, unpacked; what goes wrong while it is read becomes a DataError that says after which `place`."""
+    packing = path.suffix.lower() if any_name else _EXTENSIONS[extension_of(path)][1]
     try:
         with open(path, "rb") as raw:
-            for line in _cut(_unpacked(raw, packing), limit_bytes):
-                if read == 0 and line is not None:
-                    line = _without_mark(path, line)
-                read += 1
-                yield line
+            yield _unpacked(raw, packing)
     except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-        raise DataError(f"{path} is damaged or cut off after line {read}: {error}") from error
+        raise DataError(f"{path} is damaged or cut off after {place()}: {error}") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _kind_and_packing(path: Path) -> tuple[Kind, str]:
+def extension_of(path: Path) -> str:
+    """`.jsonl`, `.csv.gz`, ...: what a name says of the file, in lower case. Raises DataError for an unknown one."""
     name = path.name.lower()
-    for kind in _KINDS:
-        for packing in _PACKINGS:
-            if name.endswith(kind + packing):
-                return cast(Kind, kind[1:]), packing
-    known = ", ".join(kind + packing for kind in _KINDS for packing in _PACKINGS)
+    for extension in _EXTENSIONS:
+        if name.endswith(extension):
+            return extension
+    known = ", ".join(_EXTENSIONS)
     raise DataError(f"{path}: what it holds is told by its extension, and this one is unknown; known are {known}")
 
 

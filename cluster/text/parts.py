@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import zipfile
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,12 +23,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, Text
+from cluster.config.schema import Data, TaskKind, Text
 from cluster.data.durable import write_atomically
 from cluster.errors import InfrastructureError
+from cluster.text.found import Splits
 from cluster.text.keys import text_key
-from cluster.text.pipeline import Tokenizer, encodable
+from cluster.text.numbering import Numbered, number, splits_of
 from cluster.text.read import Block, parse
+from cluster.text.truth import truth_of
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ROWS_PER_BLOCK = 8192
@@ -42,7 +43,7 @@ class Job:
     """One block of one source file, and the file its part goes to."""
 
     source: int
-    """Index of the file among all sources."""
+    """Index of the file among all sources; of the first, where a block holds several."""
     block: Block
     target: Path
 
@@ -50,8 +51,10 @@ class Job:
 class Part:
     """Arrays of a finished part, those named or all; opened and closed at once. Raises what a damaged zip file raises.
 
-    `tokens` u32 [N] into `words`; `lengths` u32 [B]; `labels` i64 [B] into `label_names`; `sources` u64 [B], file index
-    << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]: was the document longer than `text.max_tokens`?
+    `tokens` u32 [N] into `words` and, with `text.tags`, `tags` u8 [N]; `lengths` u32 [B]; `labels` i64 [M] into
+    `label_names`, of all documents one after the other, and how many each has, `label_counts` u32 [B]; `targets` f64
+    [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]: was the document
+    longer than `text.max_tokens`?
     """
 
     def __init__(self, path: Path, *names: str) -> None:
@@ -62,64 +65,61 @@ class Part:
         array: npt.NDArray[Any] = self._arrays[name]
         return array
 
+    @property
+    def numbered(self) -> Numbered:
+        return Numbered(self["tokens"], self["lengths"], self["cut"], self._arrays.get("tags"))
+
     def items(self, name: str) -> list[Any]:
         """The lists `words`, `label_names` (of strings) and `rejected` (of [file, line, reason])."""
         items: list[Any] = json.loads(self._arrays[name].tobytes())
         return items
 
 
-class Numbers(dict[str, int]):
-    """Numbers for names, in the order of their first appearance."""
-
-    def __missing__(self, name: str) -> int:
-        number = self[name] = len(self)
-        return number
-
-
-def make_part(job: Job, data: Data, text: Text, tokenizer: Tokenizer) -> int:
+def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) -> int:
     """Reads, tokenizes and writes one part; returns how many rows it read, rejected ones included."""
-    rows, rejected = parse(job.block, data)
-    words, names = Numbers(), Numbers()
-    tokens, lengths = array("I"), array("I")
-    for row in rows:
-        found = tokenizer(row.text)
-        lengths.append(len(found))
-        tokens.extend(map(words.__getitem__, found[: text.max_tokens]))
-    whole = np.array(lengths, dtype=np.uint32)
+    rows, rejected = parse(job.block, data, task)
+    numbered, words = number((row.text for row in rows), splits, text)
+    truth, names = truth_of(rows)
     keys = _keys(row.text for row in rows)
     arrays: dict[str, Any] = {
-        "tokens": np.array(tokens, dtype=np.uint32),
-        "lengths": np.minimum(whole, text.max_tokens).astype(np.uint32),
-        "cut": whole > text.max_tokens,
-        "labels": np.array([names[encodable(row.label)] for row in rows], dtype=np.int64),
-        "sources": np.array([job.source << 40 | row.line for row in rows], dtype=np.uint64),
+        "tokens": numbered.tokens_N,
+        "lengths": numbered.lengths_B,
+        "cut": numbered.cut_B,
+        "labels": truth.labels_M,
+        "label_counts": truth.counts_B,
+        "targets": truth.targets_B,
+        "sources": np.array([(job.source << 40) + row.line for row in rows], dtype=np.uint64),
         "keys": keys,
         "groups": _keys(row.group for row in rows) if data.group else keys,
-        "words": _json(list(words)),
-        "label_names": _json(list(names)),
+        "words": _json(words),
+        "label_names": _json(names),
         "rejected": _json([[bad.file, bad.line, bad.reason] for bad in rejected]),
     }
+    if numbered.tags_N is not None:
+        arrays["tags"] = numbered.tags_N
     file = io.BytesIO()
     np.savez(file, **arrays)
     write_atomically(job.target, file.getvalue())
     return len(rows) + len(rejected)
 
 
-def make_parts(jobs: Iterable[Job], data: Data, text: Text, workers: int, done: Callable[[int], None]) -> None:
+def make_parts(
+    jobs: Iterable[Job], data: Data, text: Text, task: TaskKind, workers: int, done: Callable[[int], None]
+) -> None:
     """Makes the parts that are not there yet; `done` gets the rows of each new one. `workers` 0: in this process.
 
     Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
     """
     missing = (job for job in jobs if not _is_whole(job.target))
     if workers == 0:
-        tokenizer = None
+        splits = None
         for job in missing:
-            tokenizer = tokenizer or Tokenizer(text.language, text.lower)
-            done(make_part(job, data, text, tokenizer))
+            splits = splits or splits_of(text)
+            done(make_part(job, data, text, task, splits))
         return
     # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task)) as pool:
         try:
             for rows in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
                 done(rows)
@@ -142,10 +142,10 @@ def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iter
         yield running.popleft().result()
 
 
-_worker: tuple[Data, Text] | None = None  # of this worker process, set once by its initializer
+_worker: tuple[Data, Text, TaskKind] | None = None  # of this worker process, set once by its initializer
 
 
-def _begin_worker(data: Data, text: Text) -> None:
+def _begin_worker(data: Data, text: Text, task: TaskKind) -> None:
     global _worker
     # Ctrl-C reaches the whole process group: the parent alone decides. If the parent is killed, so are we; it may have
     # died before this line, then init is our parent.
@@ -154,19 +154,19 @@ def _begin_worker(data: Data, text: Text) -> None:
     parent = multiprocessing.parent_process()
     if parent is None or os.getppid() != parent.pid:
         os._exit(1)
-    _worker = (data, text)
+    _worker = (data, text, task)
 
 
 def _work(job: Job) -> int:
     assert _worker is not None
-    data, text = _worker
-    return make_part(job, data, text, _tokenizer(text.language, text.lower))
+    data, text, task = _worker
+    return make_part(job, data, text, task, _splits(text))
 
 
 @functools.cache
-def _tokenizer(language: str, lower: bool) -> Tokenizer:
+def _splits(text: Text) -> Splits:
     """Not made by the initializer: what is raised there ends a pool without saying why."""
-    return Tokenizer(language, lower)
+    return splits_of(text)
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

@@ -4,34 +4,45 @@ A bad row is a value (`Rejected`), not an exception: preparation counts them and
 unreadable is a DataError.
 """
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar, assert_never
 
-from cluster.config.schema import Data
+from cluster.config.schema import Data, TaskKind
 from cluster.errors import DataError
+from cluster.text import columnar
+from cluster.text.arrays import elements, is_array
 from cluster.text.keys import share_of, text_key
 from cluster.text.lines import LINE_LIMIT_BYTES, kind_of, lines
-from cluster.text.rows import Row, csv_row, json_row
-from cluster.text.sources import resolve
+from cluster.text.plain import label_of, whole
+from cluster.text.rows import Row, Values, json_row, pick, txt_row, values_row
+from cluster.text.sources import resolve, told_by_place
+from cluster.text.tables import column_names, table
 
 __all__ = [  # what lives in the neighbouring files is part of reading, too
     "Block",
-    "CsvBlock",
+    "FilesBlock",
     "JsonlBlock",
     "Rejected",
     "Row",
+    "TxtBlock",
+    "ValuesBlock",
     "blocks",
+    "blocks_of",
     "parse",
     "read_rows",
     "resolve",
     "share_of",
     "text_key",
+    "told_by_place",
 ]
 
 ROWS_PER_BLOCK = 8192
+SOURCE_SHIFT = 40
+"""Preparation numbers rows `file << 40 | line`."""
+_TOO_LONG = f"longer than {LINE_LIMIT_BYTES >> 20} MiB"
 BLOCK_BYTES = 16 << 20
 """A block is cut here even if it has few rows, so that blocks of long texts do not fill the memory of every worker."""
 
@@ -56,104 +67,191 @@ class JsonlBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class CsvBlock:
-    """The text, label and group of the rows of a CSV file, each with the number of its first line.
+class TxtBlock:
+    """Raw lines of a text file, each with its number; `label` is that of all, None if each has its own."""
+
+    file: str
+    label: str | None
+    numbers: tuple[int, ...]
+    rows: tuple[bytes, ...]
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValuesBlock:
+    """Text, label and group of the rows of a table or of a JSON array, each with its first line or its number.
 
     Bytes that are no UTF-8 are surrogates here; `parse` rejects their rows.
     """
 
     file: str
     numbers: tuple[int, ...]
-    rows: tuple["Cells", ...]
+    rows: tuple[Values, ...]
     rejected: tuple[Rejected, ...]
 
 
-Block = JsonlBlock | CsvBlock
-Cells = tuple[str, str, str]
-T = TypeVar("T", bytes, Cells)
+@dataclass(frozen=True, slots=True)
+class FilesBlock:
+    """Whole text files that follow one another in their list, with the label of each; None is one too long to read."""
+
+    files: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[bytes | None, ...]
+
+
+Block = JsonlBlock | TxtBlock | ValuesBlock | FilesBlock
+T = TypeVar("T", bytes, Values)
+Found = Iterator[tuple[int, T | str, int]]
+"""First line (or number), the row or why there is none, size in bytes."""
 
 
 def blocks(path: Path, data: Data, rows_per_block: int = ROWS_PER_BLOCK) -> Iterator[Block]:
     """Cuts a file into picklable blocks of at most `rows_per_block` rows; the same file always gives the same blocks.
 
-    Lines of white space alone are not rows. Raises DataError: what `lines` raises, a file without rows, CSV without the
-    columns that `data` names or with a quote that is never closed.
+    Lines of white space alone are not rows. Raises DataError: what `lines` raises, a file without rows, a table without
+    the columns that `data` names or with a quote that is never closed, JSON that is neither lines nor a whole array.
     """
     empty = True
-    match kind_of(path):
-        case "jsonl":
-            cut: Iterator[Block] = _jsonl_blocks(path, rows_per_block)
-        case "csv":
-            cut = _csv_blocks(path, data, rows_per_block)
-        case unknown:
-            assert_never(unknown)
-    for block in cut:
+    for block in _cut(path, data, rows_per_block):
         empty = False
         yield block
     if empty:
         raise DataError(f"{path} is empty: it holds no rows. Name another file, or leave it out.")
 
 
-def parse(block: Block, data: Data) -> tuple[list[Row], list[Rejected]]:
+def blocks_of(paths: Sequence[Path], data: Data, rows_per_block: int = ROWS_PER_BLOCK) -> Iterator[tuple[int, Block]]:
+    """The blocks of several files, each with the position of its (first) file among them; otherwise as `blocks`.
+
+    Where each file is one text, a block holds many: a row's `line` is then `position after the first << 40 | 1`, so
+    that `(first << 40) + line` names file and line of any row.
+    """
+    for first, run in _runs(paths, data):
+        if len(run) == 1:
+            yield from ((first, block) for block in blocks(run[0], data, rows_per_block))
+        else:
+            yield from ((first + start, block) for start, block in _whole_files(run, data, rows_per_block))
+
+
+def _runs(paths: Sequence[Path], data: Data) -> Iterator[tuple[int, Sequence[Path]]]:
+    """Cuts the list where a file is not one text."""
+    together = [data.txt == "files" and kind_of(path) == "txt" for path in paths]
+    start = 0
+    for key, group in groupby(together):
+        count = len(list(group))
+        if key:
+            yield start, paths[start : start + count]
+        else:
+            yield from ((number, [paths[number]]) for number in range(start, start + count))
+        start += count
+
+
+def _whole_files(paths: Sequence[Path], data: Data, rows_per_block: int) -> Iterator[tuple[int, FilesBlock]]:
+    start, size_bytes = 0, 0
+    texts: list[bytes | None] = []
+    for number, path in enumerate(paths, start=1):
+        texts.append(whole(path))
+        size_bytes += len(texts[-1] or b"")
+        if len(texts) >= rows_per_block or size_bytes >= BLOCK_BYTES or number == len(paths):
+            files = paths[start:number]
+            yield (
+                start,
+                FilesBlock(tuple(map(str, files)), tuple(label_of(file, data) or "" for file in files), tuple(texts)),
+            )
+            start, size_bytes, texts = number, 0, []
+
+
+def _cut(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
+    values: Found[Values]
+    match kind_of(path):
+        case "txt" if data.txt == "files":
+            yield from (block for _, block in _whole_files([path], data, rows_per_block))
+            return
+        case "txt":
+            label = label_of(path, data)
+            for numbers, texts, rejected in _gathered(str(path), _lines(path), rows_per_block):
+                yield TxtBlock(str(path), label, numbers, texts, rejected)
+            return
+        case "json" if is_array(path, data.text):
+            values = _array_values(path, data)
+        case "jsonl" | "json":
+            for numbers, objects, rejected in _gathered(str(path), _lines(path), rows_per_block):
+                yield JsonlBlock(str(path), numbers, objects, rejected)
+            return
+        case "csv" | "tsv":
+            values = _table_values(path, data)
+        case "parquet" | "arrow":
+            values = _columnar_values(path, data)
+        case unknown:
+            assert_never(unknown)
+    for numbers, rows, rejected in _gathered(str(path), values, rows_per_block):
+        yield ValuesBlock(str(path), numbers, rows, rejected)
+
+
+def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rejected]]:
     """The rows of a block in order, and those that cannot be read, in order, with the reason.
 
-    A label may be a string (white space around it goes), a whole number (`3` and `3.0` are "3") or a boolean.
+    A label may be a string (white space around it goes), a whole number (`3` and `3.0` are "3") or a boolean; for
+    multilabel a list of these, or a string of several with `data.label_separator` between them. To regress takes a
+    number, or a string that is one.
     """
-    rows: list[Row] = []
-    rejected = list(block.rejected)
-
-    def keep(number: int, read: Row | str) -> None:
-        if isinstance(read, Row):
-            rows.append(read)
-        else:
-            rejected.append(Rejected(block.file, number, read))
-
+    if isinstance(block, FilesBlock):
+        return _parse_files(block, data, task)
     match block:
         case JsonlBlock():
-            for number, line in zip(block.numbers, block.rows, strict=True):
-                keep(number, json_row(number, line, data))
-        case CsvBlock():
-            for number, fields in zip(block.numbers, block.rows, strict=True):
-                keep(number, csv_row(number, fields, data))
+            read = [json_row(number, line, data, task) for number, line in zip(block.numbers, block.rows, strict=True)]
+        case TxtBlock():
+            found = zip(block.numbers, block.rows, strict=True)
+            read = [txt_row(number, line, block.label, data, task) for number, line in found]
+        case ValuesBlock():
+            pairs = zip(block.numbers, block.rows, strict=True)
+            read = [values_row(number, values, data, task) for number, values in pairs]
         case _:
             assert_never(block)
+    rejected = list(block.rejected)
+    rows = []
+    for number, row in zip(block.numbers, read, strict=True):
+        if isinstance(row, Row):
+            rows.append(row)
+        else:
+            rejected.append(Rejected(block.file, number, row))
     rejected.sort(key=lambda bad: bad.line)
     return rows, rejected
 
 
-def read_rows(path: Path, data: Data) -> Iterator[Row | Rejected]:
+def _parse_files(block: FilesBlock, data: Data, task: TaskKind) -> tuple[list[Row], list[Rejected]]:
+    rows, rejected = [], []
+    for offset, (file, label, text) in enumerate(zip(block.files, block.labels, block.rows, strict=True)):
+        row = _TOO_LONG if text is None else txt_row(offset << SOURCE_SHIFT | 1, text, label, data, task)
+        if isinstance(row, Row):
+            rows.append(row)
+        else:
+            rejected.append(Rejected(file, 1, row))
+    return rows, rejected
+
+
+def read_rows(path: Path, data: Data, task: TaskKind) -> Iterator[Row | Rejected]:
     """Every row of a file in order, good or bad, in this process. Raises DataError as `blocks` does."""
     for block in blocks(path, data):
-        rows, rejected = parse(block, data)
+        rows, rejected = parse(block, data, task)
         together: list[Row | Rejected] = [*rows, *rejected]
         yield from sorted(together, key=lambda row: row.line)
 
 
-def _jsonl_blocks(path: Path, rows_per_block: int) -> Iterator[Block]:
-    for numbers, rows, rejected in _gathered(_jsonl_records(path), rows_per_block):
-        yield JsonlBlock(str(path), numbers, rows, rejected)
-
-
-def _csv_blocks(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
-    for numbers, rows, rejected in _gathered(_csv_records(path, data), rows_per_block):
-        yield CsvBlock(str(path), numbers, rows, rejected)
-
-
 def _gathered(
-    records: Iterator[tuple[int, T | Rejected, int]], rows_per_block: int
+    file: str, found: Found[T], rows_per_block: int
 ) -> Iterator[tuple[tuple[int, ...], tuple[T, ...], tuple[Rejected, ...]]]:
-    """Numbers, rows and rejections of one block after another, from (first line, row or rejection, size in bytes)."""
+    """Numbers, rows and rejections of one block after another."""
     numbers: list[int] = []
     rows: list[T] = []
     rejected: list[Rejected] = []
     size_bytes = 0
-    for number, record, record_bytes in records:
-        if isinstance(record, Rejected):
-            rejected.append(record)
+    for number, row, row_bytes in found:
+        if isinstance(row, str):
+            rejected.append(Rejected(file, number, row))
         else:
             numbers.append(number)
-            rows.append(record)
-        size_bytes += record_bytes
+            rows.append(row)
+        size_bytes += row_bytes
         if len(rows) + len(rejected) >= rows_per_block or size_bytes >= BLOCK_BYTES:
             yield tuple(numbers), tuple(rows), tuple(rejected)
             numbers, rows, rejected, size_bytes = [], [], [], 0
@@ -161,69 +259,59 @@ def _gathered(
         yield tuple(numbers), tuple(rows), tuple(rejected)
 
 
-def _jsonl_records(path: Path) -> Iterator[tuple[int, bytes | Rejected, int]]:
+def _lines(path: Path) -> Found[bytes]:
     for number, line in enumerate(lines(path), start=1):
         if line is None:
-            yield number, Rejected(str(path), number, f"longer than {LINE_LIMIT_BYTES >> 20} MiB"), 0
+            yield number, _TOO_LONG, 0
         elif line.strip():
             yield number, line, len(line)
 
 
-def _csv_records(path: Path, data: Data) -> Iterator[tuple[int, Cells | Rejected, int]]:
-    """Only csv's reader knows where a row ends (a quoted cell may hold line feeds), so cells are cut here already."""
-    # one limit for the whole process, raised and never lowered: the default of 128 kB is less than many a text
-    csv.field_size_limit(max(csv.field_size_limit(), LINE_LIMIT_BYTES))
-    reader = csv.reader(_csv_lines(path), strict=True)
-    width, columns = 0, (-1, -1, -1)
-    while True:
-        first_line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            _stop_if_never_closed(path, first_line, str(error))
-            if not width:
-                raise DataError(f"{path}: the line of column names cannot be read: {error}") from error
-            yield first_line, Rejected(str(path), first_line, f"broken CSV: {error}"), 0
-            continue
-        if not cells or (len(cells) == 1 and cells[0].isspace()):
-            continue
-        if not width:
-            width, columns = len(cells), _columns(path, cells, data)
-        elif len(cells) != width:
-            reason = f"broken CSV: {len(cells)} cells, the line of column names has {width}"
-            yield first_line, Rejected(str(path), first_line, reason), 0
+def _array_values(path: Path, data: Data) -> Found[Values]:
+    for number, element in elements(path):
+        yield number, *_sized(pick(element, data))
+
+
+def _columnar_values(path: Path, data: Data) -> Found[Values]:
+    wanted = [data.text, data.label, *([data.group] if data.group else [])]
+    _require(path, columnar.column_names(path), data)
+    for number, values in columnar.rows(path, wanted):
+        text, label, *group = values
+        yield number, *_sized((text, label, group[0] if group else ""))
+
+
+def _table_values(path: Path, data: Data) -> Found[Values]:
+    columns: tuple[int, int, int] | None = None
+    for first_line, cells in table(path):
+        if isinstance(cells, str):
+            yield first_line, cells, 0
+        elif columns is None:
+            columns = _columns(path, column_names(path, cells), data)
         else:
             text, label, group = (cells[column] if column >= 0 else "" for column in columns)
             yield first_line, (text, label, group), len(text)
 
 
-def _csv_lines(path: Path) -> Iterator[str]:
-    for number, line in enumerate(lines(path), start=1):
-        if line is None:  # it may have closed a quote: nothing that follows could be trusted
-            raise DataError(f"{path}: line {number} is longer than {LINE_LIMIT_BYTES >> 20} MiB")
-        yield line.decode("utf-8", "surrogateescape")
-
-
-def _stop_if_never_closed(path: Path, line: int, error: str) -> None:
-    """An open quote swallows all rows that follow: it must not count as one bad row."""
-    if error == "unexpected end of data" or error.startswith("field larger than field limit"):
-        raise DataError(f"{path}: a quote opened in the row that begins on line {line} is never closed")
+def _sized(values: Values | str) -> tuple[Values | str, int]:
+    return values, len(values[0]) if isinstance(values, tuple) and isinstance(values[0], str) else 0
 
 
 def _columns(path: Path, names: list[str], data: Data) -> tuple[int, int, int]:
     """Where text, label and group stand; -1 for a group that is not asked for."""
-    stripped = [name.strip() for name in names]
+    _require(path, names, data)
+    text, label, group = (names.index(name) if name else -1 for name in (data.text, data.label, data.group))
+    return text, label, group
+
+
+def _require(path: Path, names: list[str], data: Data) -> None:
+    """Raises DataError unless each column that `data` names is there once."""
     wanted = {"data.text": data.text, "data.label": data.label, "data.group": data.group}
-    missing = [f"{setting} = {name!r}" for setting, name in wanted.items() if name and name not in stripped]
+    missing = [f"{setting} = {name!r}" for setting, name in wanted.items() if name and name not in names]
     if missing:
         hint = ""
-        if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-            hint = " Columns must be separated by commas."
-        raise DataError(f"{path} has no column for {', '.join(missing)}; its columns are {stripped[:50]!r}.{hint}")
-    twice = sorted({name for name in wanted.values() if stripped.count(name) > 1})
+        if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
+            hint = " Columns are separated by commas in .csv, by tabs in .tsv."
+        raise DataError(f"{path} has no column for {', '.join(missing)}; its columns are {names[:50]!r}.{hint}")
+    twice = sorted({name for name in wanted.values() if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} has more than one column named {', '.join(map(repr, twice))}")
-    text, label, group = (stripped.index(name) if name else -1 for name in wanted.values())
-    return text, label, group

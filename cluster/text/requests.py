@@ -5,17 +5,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, assert_never
 
 from cluster.errors import DataError
-from cluster.text.lines import lines
-
-LINE_LIMIT_BYTES = 64 << 20
+from cluster.text import columnar
+from cluster.text.arrays import elements, is_array
+from cluster.text.lines import LINE_LIMIT_BYTES, kind_of, lines
+from cluster.text.tables import column_names, table
 
 
 @dataclass(frozen=True)
 class Request:
-    """One text, with the JSON object it came in, if it did; or the reason why there is none."""
+    """One text, with the fields of its row, if it has others; or the reason why there is none."""
 
     line: int
     text: str = ""
@@ -30,21 +31,34 @@ def from_arguments(texts: Sequence[str]) -> Iterator[Request]:
 
 
 def from_file(path: Path, field: str | None) -> Iterator[Request]:
-    """JSON objects if the name says `.jsonl` (also `.gz`, `.zst`) or a field is named, else one text a line.
+    """The rows of a file, whose name says what it holds, as everywhere in muster; `field` holds the text.
 
-    The file is opened at once, read as the requests are taken. Raises DataError.
+    `.txt`, or a name that says nothing: one text a line, or one JSON object if a field is named. The file is opened at
+    once, read as the requests are taken. Raises DataError, also while they are.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if ".csv" in suffixes[-2:]:
-        raise DataError(f"{path}: predict reads JSON lines (.jsonl, also .gz and .zst) and text, one a line, not CSV.")
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if ".jsonl" in suffixes[-2:]:
-        return _requests(lines(path), field or "text")
-    return _requests(_plain_lines(path), field)
+    try:
+        kind = kind_of(path)
+    except DataError:
+        return _requests(_plain_lines(path), field)
+    name = field or "text"
+    match kind:
+        case "txt":
+            return _requests(lines(path), field)
+        case "jsonl":
+            return _requests(lines(path), name)
+        case "json":
+            return _array_requests(path, name) if is_array(path, name) else _requests(lines(path), name)
+        case "csv" | "tsv":
+            return _table_requests(path, name)
+        case "parquet" | "arrow":
+            return _columnar_requests(path, name)
+        case unknown:
+            assert_never(unknown)
 
 
 def from_stream(stream: IO[bytes], field: str | None) -> Iterator[Request]:
@@ -97,6 +111,10 @@ def _json_request(number: int, line: bytes, field: str) -> Request:
         return Request(number, error=f"broken JSON: {error}")
     if not isinstance(fields, dict):
         return Request(number, error="the line is not a JSON object")
+    return _request(number, fields, field)
+
+
+def _request(number: int, fields: dict[str, Any], field: str) -> Request:
     if field not in fields:
         there = ", ".join(map(repr, list(fields)[:8])) or "none"
         return Request(number, error=f"no field {field!r} (there are: {there}); --field names another")
@@ -104,6 +122,50 @@ def _json_request(number: int, line: bytes, field: str) -> Request:
     if not isinstance(text, str) or not text.strip():
         return Request(number, error=f"field {field!r} is not a string with text in it")
     return Request(number, text, fields)
+
+
+def _array_requests(path: Path, field: str) -> Iterator[Request]:
+    for number, fields in elements(path):
+        if isinstance(fields, dict):
+            yield _of_bytes(_request(number, fields, field))
+        else:
+            yield Request(number, error="the element is not a JSON object")
+
+
+def _table_requests(path: Path, field: str) -> Iterator[Request]:
+    names: list[str] = []
+    for number, cells in table(path):
+        if isinstance(cells, str):
+            yield Request(number, error=cells)
+        elif names:
+            yield _of_bytes(_request(number, dict(zip(names, cells, strict=True)), field))
+        else:
+            names = column_names(path, cells)
+            _require(path, names, field)
+
+
+def _columnar_requests(path: Path, field: str) -> Iterator[Request]:
+    names = columnar.column_names(path)
+    _require(path, names, field)
+    for number, values in columnar.rows(path, names, plain=[field]):
+        yield _of_bytes(_request(number, dict(zip(names, values, strict=True)), field))
+
+
+def _require(path: Path, names: list[str], field: str) -> None:
+    """One bad row for each would not be read to the end."""
+    if names.count(field) != 1:
+        what = f"no column {field!r}" if field not in names else f"more than one column {field!r}"
+        raise DataError(f"{path} has {what}; its columns are {names[:50]!r}. --field names the one with the text.")
+
+
+def _of_bytes(request: Request) -> Request:
+    """Bytes that are no UTF-8 came in as surrogates, U+DC80 to U+DCFF."""
+    try:
+        request.text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        if "\udc80" <= request.text[error.start] <= "\udcff":
+            return Request(request.line, error="invalid UTF-8")
+    return request
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -1,62 +1,171 @@
-"""One row: from its bytes or cells to text, label and group, or the reason why not."""
+"""One row: from its bytes or values to text, labels, target and group, or the reason why not."""
 
 import json
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
-from cluster.config.schema import Data
+from cluster.config.schema import Data, TaskKind
+
+Values = tuple[Any, Any, Any]
+"""Text, label and group of a row as its file has them, typed as JSON types them; group is "" if none is asked for."""
 
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
 
 _KINDS = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
+# what `float` takes is more than what people write: "1_000", "nan", digits of other scripts
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+
+_LABEL = "__label__"
+# fastText's words end at these, and nowhere else (github.com/facebookresearch/fastText, Dictionary::readWord)
+_LABELS = re.compile(r"(?:^|(?<=[ \t\r\v\f\n\0]))__label__([^ \t\r\v\f\n\0]*)[ \t\r\v\f\n\0]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One readable row: its first line in the file (from 1), and its fields as text; `group` is empty without one."""
+    """One readable row. `labels` and `target` are what the task asks for."""
 
     line: int
+    """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
-    label: str
+    labels: tuple[str, ...]
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress."""
+    target: float
+    """The number to predict; 0 but for regress."""
     group: str
+    """Empty without one."""
 
 
 class _Bad(Exception):
     """Why a row cannot be read; never leaves this file."""
 
 
-def json_row(number: int, line: bytes, data: Data) -> Row | str:
+def json_row(number: int, line: bytes, data: Data, task: TaskKind) -> Row | str:
     """The row on one line of a JSON lines file, or what is wrong with it."""
     try:
-        fields = _json_object(line)
-        text = _value(fields, data.text)
-        if not isinstance(text, str):
-            raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
-        label = _name(fields, data.label)
-        group = _name(fields, data.group) if data.group else ""
-        return _row(number, text, label, group, data, "a lone surrogate, which is no character")
+        values = _picked(_json_object(line), data)
+        return _row(number, values, data, task, "a lone surrogate, which is no character")
     except _Bad as bad:
         return str(bad)
 
 
-def csv_row(number: int, cells: tuple[str, str, str], data: Data) -> Row | str:
-    """The row of text, label and group from a CSV file, or what is wrong with it."""
-    text, label, group = cells
+def values_row(number: int, values: Values, data: Data, task: TaskKind) -> Row | str:
+    """The row of these values (cells, columns, fields of a JSON array's element), or what is wrong with it.
+
+    Bytes that are no UTF-8 are surrogates in them.
+    """
     try:
-        return _row(number, text, label.strip(), group.strip(), data, "invalid UTF-8")
+        return _row(number, values, data, task, "invalid UTF-8 or a lone surrogate")
     except _Bad as bad:
         return str(bad)
 
 
-def _row(number: int, text: str, label: str, group: str, data: Data, no_text: str) -> Row:
-    for name, value in ((data.text, text), (data.label, label), (data.group, group)):
+def txt_row(number: int, line: bytes, label: str | None, data: Data, task: TaskKind) -> Row | str:
+    """The row on one line (or in the whole) of a text file, or what is wrong with it.
+
+    `label` is that of the whole file; None: the line has its own, as fastText writes them.
+    """
+    try:
+        text = _decoded(line)
+        if label is not None:
+            if text.startswith(_LABEL):
+                raise _Bad(f"begins with {_LABEL}, but {label!r}, from the file's name or folder, labels all of it")
+            if task == "regress" and not is_number(label):
+                raise _Bad(
+                    f"no number to predict: {label!r} is none. A line of text has it as {_LABEL}2.5 before the text"
+                )
+            return _row(number, (text, label, ""), data, task, "invalid UTF-8")
+        found: list[str] = _LABELS.findall(text)
+        if not found:
+            raise _Bad(f"no {_LABEL}, which the file's first line has")
+        value = _one(found) if task != "multilabel" else found
+        return _row(number, (_LABELS.sub("", text), value, ""), data, task, "invalid UTF-8")
+    except _Bad as bad:
+        return str(bad)
+
+
+def pick(fields: Any, data: Data) -> Values | str:
+    """What `data` asks for from one element of a JSON array, or why it cannot be had."""
+    try:
+        if not isinstance(fields, dict):
+            raise _Bad(f"the element is {_shown(fields)}, not an object")
+        return _picked(fields, data)
+    except _Bad as bad:
+        return str(bad)
+
+
+def _picked(fields: dict[str, Any], data: Data) -> Values:
+    group = _value(fields, data.group) if data.group else ""
+    return _value(fields, data.text), _value(fields, data.label), group
+
+
+def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
+    text, label, group = values
+    if not isinstance(text, str):
+        raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
+    labels, target = _aim(label, data, task)
+    group = _name(group, data.group)
+    for name, value in ((data.text, text), *((data.label, one) for one in labels), (data.group, group)):
         if not _is_unicode(value):
             raise _Bad(f"field {name!r} holds {no_text}")
     if not text or text.isspace():
         raise _Bad(f"empty text (field {data.text!r})")
-    if not label:
+    if not all(labels):
         raise _Bad(f"empty label (field {data.label!r})")
-    return Row(number, text, label, group)
+    return Row(number, text, labels, target, group)
+
+
+def _aim(label: Any, data: Data, task: TaskKind) -> tuple[tuple[str, ...], float]:
+    """Labels and target, whichever the task has."""
+    match task:
+        case "classify":
+            return (_name(label, data.label),), 0.0
+        case "multilabel":
+            return _names(label, data), 0.0
+        case "regress":
+            return (), _target(label, data.label)
+        case _:
+            assert_never(task)
+
+
+def _names(value: Any, data: Data) -> tuple[str, ...]:
+    """A list of labels, or one string of several; each label once."""
+    if isinstance(value, list):
+        names = [_name(one, data.label, "a list of strings, whole numbers and booleans", "holds") for one in value]
+    elif isinstance(value, str):
+        names = [part for part in map(str.strip, value.split(data.label_separator)) if part]
+    else:
+        names = [_name(value, data.label, "a list of labels or a string of them")]
+    return tuple(dict.fromkeys(names))
+
+
+def _target(value: Any, name: str) -> float:
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            raise _Bad(f"field {name!r} is {value[:40]!r}, not a number")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Bad(f"field {name!r} is {_shown(value)}, not a number")
+    try:
+        number = float(value)
+    except OverflowError:  # of a whole number with more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise _Bad(f"field {name!r} is {str(value)[:40]}, not a finite number")
+    return number
+
+
+def is_number(text: str) -> bool:
+    """Would `task.kind = "regress"` take this as a number?"""
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def _one(found: Sequence[str]) -> str:
+    if len(found) > 1:
+        raise _Bad(f'{len(found)} labels on one line; only task.kind = "multilabel" takes several')
+    return found[0]
 
 
 def _is_unicode(value: str) -> bool:
@@ -69,7 +178,15 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise _Bad(f"invalid UTF-8 at byte {error.start + 1}") from None
+
+
 def _json_object(line: bytes) -> dict[str, Any]:
+    """The object on a line of a JSON lines file."""
     try:
         fields = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -93,9 +210,9 @@ def _value(fields: dict[str, Any], name: str) -> Any:
         raise _Bad(f"no field {name!r} (there are: {there})") from None
 
 
-def _name(fields: dict[str, Any], name: str) -> str:
+def _name(value: Any, name: str, wanted: str = "a string, a whole number or a boolean", verb: str = "is") -> str:
     """The label or group as text."""
-    match value := _value(fields, name):
+    match value:
         case str():
             return value.strip()
         case bool():  # before int: a bool is one in Python
@@ -105,12 +222,12 @@ def _name(fields: dict[str, Any], name: str) -> str:
         case float() if value.is_integer() and abs(value) <= _EXACT:
             return str(int(value))
         case _:
-            raise _Bad(f"field {name!r} is {_shown(value)}, not a string, a whole number or a boolean")
+            raise _Bad(f"field {name!r} {verb} {_shown(value)}, not {wanted}")
 
 
 def _shown(value: Any) -> str:
     """`a number (2.5)`: the type as JSON calls it and, where that says more, the value."""
     if value is None:
         return "null"
-    kind = _KINDS[type(value)]
+    kind = _KINDS.get(type(value), type(value).__name__)
     return f"{kind} ({value})" if isinstance(value, int | float) else kind

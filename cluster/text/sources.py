@@ -1,13 +1,18 @@
-"""From what a recipe names to files: a path, a glob, or a set of the catalogue."""
+"""From what a recipe names to files: a path, a glob, a folder that `datasets` saved, or a set of the catalogue."""
 
 import glob
+import json
 import os
 import sys
 from pathlib import Path
 
+from cluster.config.schema import Data
 from cluster.errors import DataError
 from cluster.text import catalogue
-from cluster.text.lines import kind_of
+from cluster.text.columnar import classes_beside
+from cluster.text.lines import extension_of, kind_of
+from cluster.text.plain import label_of
+from cluster.text.saved import is_saved, saved_files
 from cluster.text.sets import Slot
 
 
@@ -20,7 +25,8 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
     """The files of one split, sorted, each once; a set of the catalogue is fetched if it is not there.
 
     A name of the catalogue beats a file of that name (write `./name` for the file); an existing file beats a glob.
-    Raises DataError: nothing matches, a folder, an unknown extension, a set without that split or not to be had.
+    Raises DataError: nothing matches, a folder that `datasets` did not save, an unknown extension, a set without that
+    split or not to be had.
     """
     found: set[Path] = set()
     for source in (sources,) if isinstance(sources, str) else sources:
@@ -30,6 +36,21 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
     return sorted(found)
 
 
+def told_by_place(path: Path, data: Data) -> list[str]:
+    """What the rows of a file owe to its name and its neighbours, not to its bytes: what it is kept under must hold it.
+
+    The extension; for `.txt` the label in a name; for a folder that `datasets` saved, the names of its classes. Raises
+    DataError as `lines` does.
+    """
+    told = [extension_of(path)]
+    match kind_of(path):
+        case "txt":
+            told.append(label_of(path, data) or "")
+        case "arrow":
+            told.append(json.dumps(classes_beside(path), sort_keys=True))
+    return told
+
+
 def _files(source: str, slot: Slot, say: catalogue.Say) -> list[Path]:
     if source in catalogue.names():
         if slot in catalogue.find(source).splits:  # or a split that is not there would be found out after the download
@@ -37,7 +58,12 @@ def _files(source: str, slot: Slot, say: catalogue.Say) -> list[Path]:
         return catalogue.split_files(source, slot)
     path = Path(source).expanduser()
     if path.is_dir():
-        raise DataError(f"data.{slot} names the folder {source}: name its files, for instance {path / '*.jsonl'}")
+        if is_saved(path):
+            return saved_files(path, slot)
+        raise DataError(
+            f"data.{slot} names the folder {source}: name its files with a pattern, for instance {path / '*.jsonl'}; "
+            f'or, if each text is a file in the folder of its label, {path / "**" / "*.txt"} with data.txt = "files".'
+        )
     if path.exists():
         return [path]
     if glob.has_magic(source):

@@ -18,10 +18,31 @@ def tell(report: Mapping[str, Any], say: Say) -> None:
     )
     known = (f"{name} {1 - split['unknown_tokens'] / max(split['tokens'], 1):.1%}" for name, split in splits.items())
     say(
-        f"{splits['train']['tokens']:,} training tokens · vocabulary {report['words']:,} of "
-        f"{report['distinct_words']:,} words · known tokens: {', '.join(known)} · {report['classes']} labels"
+        f"{splits['train']['tokens']:,} training tokens · vocabulary {_vocabulary(report)} · known tokens: "
+        f"{', '.join(known)} · {_wanted(splits['train'], report['classes'])}"
     )
     tell_remarks(report, say)
+
+
+def _vocabulary(report: Mapping[str, Any]) -> str:
+    match report["tokens"]:
+        case "bpe":
+            return f"{report['words']:,} pieces"
+        case "characters":
+            unit = "characters"
+        case _:
+            unit = "words"
+    # words of an earlier run (`model.start_from`) were chosen there
+    chosen_from = "" if report["distinct_words"] is None else f" of {report['distinct_words']:,}"
+    return f"{report['words']:,}{chosen_from} {unit}"
+
+
+def _wanted(train: Mapping[str, Any], classes: int) -> str:
+    """What there is to predict."""
+    if "targets" not in train:
+        return f"{classes} labels"
+    low, high, mean = (train["targets"][name] for name in ("min", "max", "mean"))
+    return f"numbers from {low:g} to {high:g}, mean {mean:.4g}"
 
 
 def tell_remarks(report: Mapping[str, Any], say: Say) -> None:

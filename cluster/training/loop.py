@@ -17,13 +17,14 @@ from cluster.data.permutation import mix
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, Interrupted, NonFiniteError
 from cluster.loader import LoadedStep, StepLoader
-from cluster.metrics import headline
+from cluster.metrics import LOWER_IS_BETTER
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Task
 from cluster.training.checkpoint import Checkpoints, TrainState
 from cluster.training.faults import StopFlag
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import learning_rate, set_learning_rate
+from cluster.training.pace import Pace
 from cluster.training.parallel import World, autocast, inner, seed_chance, unsynchronised
 
 
@@ -61,15 +62,17 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
         ranks=trainer.world.size,
         fuse_tokens=0 if strict else trainer.recipe.train.micro_batch_tokens,
         device=trainer.world.device,
+        weigh=trainer.task.weight,
     )
-    pace = Pace(state.step)
+    pace = Pace(trainer.model)
     checks = StepChecks(trainer)
     with loader:
-        for loaded in loader:
+        for loaded in pace.waiting(loader):
             if loaded.step == state.step and pace.steps == 0 and trainer.world.size > 1:
                 _rehearse(trainer, loaded)
+                pace.restart()
             loss, norm = train_step(trainer, loaded)
-            checks.start(loaded, loss, norm)
+            pace.communicated(checks.start(loaded, loss, norm))
             pace.count(loaded)
             state = dataclasses.replace(state, step=loaded.step + 1, position=loaded.planned.following)
             state = _between_steps(trainer, state, loaded, checks, pace)
@@ -107,23 +110,23 @@ def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
 def backward(trainer: Trainer, loaded: LoadedStep) -> Tensor:
     """Gradients of the step's mean loss, averaged over ranks by the last backward. A collective.
 
-    DDP divides the sum over ranks by their number, so each rank's sum of losses is scaled by ranks / targets of the
+    DDP divides the sum over ranks by their number, so each rank's sum of losses is scaled by ranks / weight of the
     whole step, which every rank knows: unequal shares need no weighting and no talk.
     """
     seed = trainer.recipe.train.seed
-    scale = trainer.world.size / loaded.targets
+    scale = trainer.world.size / loaded.weight
     total = torch.zeros((), dtype=torch.float64, device=trainer.world.device)
     for index, batch in enumerate(loaded.batches):
         last = index == len(loaded.batches) - 1
         with contextlib.nullcontext() if last else unsynchronised(trainer.model):
             seed_chance(trainer.world.device, mix(seed, loaded.step, batch.micro_batch))
             with autocast(trainer.plan, trainer.world):
-                outputs = trainer.model(batch.tokens, batch.lengths, batch.weights)
+                outputs = trainer.model(batch.tokens, batch.lengths, batch.beside)
             loss_sum = trainer.task.loss_sum(outputs, batch.labels)
             (loss_sum * (0.0 if batch.idle else scale)).backward()  # type: ignore[no-untyped-call]
         if not batch.idle:
             total += loss_sum.detach()
-    return total / loaded.targets
+    return total / loaded.weight
 
 
 def _rehearse(trainer: Trainer, loaded: LoadedStep) -> None:
@@ -184,7 +187,8 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
     """Validate on all ranks (a collective), keep the weights if they are the best so far, count towards patience."""
     assert trainer.validate is not None
     trainer.model.eval()
-    figures = headline(trainer.validate())
+    before = time.perf_counter()
+    figures = trainer.task.headline(trainer.validate())
     trainer.model.train()
     metric = trainer.recipe.evaluate.metric
     value = figures[metric]
@@ -195,7 +199,7 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
             "labels of the training set, or none."
         )
     first = state.best_step < 0 or math.isnan(state.best_value)
-    better = first or (value < state.best_value if metric == "loss" else value > state.best_value)
+    better = first or (value < state.best_value if metric in LOWER_IS_BETTER else value > state.best_value)
     if better:
         if trainer.world.rank == 0:
             trainer.checkpoints.commit_best(state.step, inner(trainer.model))
@@ -206,7 +210,10 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
             state, evaluations_since_best=since, ended=since >= trainer.recipe.evaluate.patience
         )
     epoch = loaded.planned.position.epoch
-    trainer.monitor.write("evaluation", step=state.step, epoch=epoch, split="validation", **figures, best=better)
+    trainer.monitor.write(
+        "evaluation", step=state.step, epoch=epoch, split="validation", **figures, best=better,
+        seconds=time.perf_counter() - before,
+    )  # fmt: skip
     return state
 
 
@@ -229,12 +236,18 @@ class StepChecks:
         self._pending: list[tuple[LoadedStep, Tensor]] = []
         self._latest = (math.nan, 0.0, False)
 
-    def start(self, loaded: LoadedStep, loss: Tensor, norm: Tensor) -> None:
-        """A collective: [loss, ranks that want to stop], with this rank's gradient norm, equal on all, behind it."""
+    def start(self, loaded: LoadedStep, loss: Tensor, norm: Tensor) -> float:
+        """A collective: [loss, ranks that want to stop], with this rank's gradient norm, equal on all, behind it.
+
+        Returns the seconds that this rank waited for the others (none on a GPU, where nobody waits here).
+        """
         stop = torch.tensor(float(self.trainer.stop.is_set), dtype=torch.float64)
         sums = torch.stack([loss, stop.to(loss.device, non_blocking=True)])
+        before = time.perf_counter()
         self.trainer.world.sum(sums)
+        waited = time.perf_counter() - before
         self._pending.append((loaded, torch.cat([sums, norm.double().reshape(1)])))
+        return waited if self.trainer.world.size > 1 else 0.0
 
     def finish(self, wait: bool) -> tuple[float, float, bool]:
         """(mean loss, gradient norm, whether to stop) of the newest step that is read. Raises NonFiniteError."""
@@ -257,27 +270,3 @@ class StepChecks:
             "whole. Try a smaller "
             "optim.learning_rate, optim.clip_norm=1.0, or train.precision=float32."
         )
-
-
-class Pace:
-    """Examples and real tokens per second since the last line, over all ranks."""
-
-    def __init__(self, step: int) -> None:
-        self.steps = 0
-        self.restart()
-
-    def restart(self) -> None:
-        self._since = time.perf_counter()
-        self._examples = 0
-        self._tokens = 0
-
-    def count(self, loaded: LoadedStep) -> None:
-        self.steps += 1
-        self._examples += loaded.targets
-        self._tokens += loaded.tokens
-
-    def rates(self) -> dict[str, float]:
-        seconds = max(time.perf_counter() - self._since, 1e-9)
-        rates = {"examples_per_second": self._examples / seconds, "tokens_per_second": self._tokens / seconds}
-        self.restart()
-        return rates

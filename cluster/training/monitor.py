@@ -54,6 +54,8 @@ def _cut_back(path: Path, step: int) -> None:
 
 def _words(kind: str, fields: dict[str, Any]) -> str:
     def show(value: Any) -> str:
+        if isinstance(value, dict):
+            return ",".join(f"{name}:{show(part)}" for name, part in value.items())
         return f"{value:.4g}" if isinstance(value, float) else str(value)
 
     return f"{kind}: " + " ".join(f"{name}={show(value)}" for name, value in fields.items())

@@ -14,21 +14,34 @@ from cluster.data.order import costs, deal
 from cluster.data.shards import ShardReader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
-from cluster.tasks.task import Task
+from cluster.tasks.task import Sums, Task
 from cluster.training.parallel import World, autocast
 
 
 def evaluate(
     model: nn.Module, task: Task, reader: ShardReader, world: World, plan: Plan, micro_batch_tokens: int
 ) -> dict[str, Any]:
-    """Scores of a split. A collective: all ranks call it, with the unwrapped model, and all get the same figures.
+    """Scores of a split. A collective: all ranks call it, with the unwrapped model, and all get the same figures."""
+    return task.scores(evaluation_sums(model, task, reader, world, plan, micro_batch_tokens, keep=False))
 
-    A rank without a share takes part with zero sums; no logits are gathered.
+
+def evaluation_sums(
+    model: nn.Module,
+    task: Task,
+    reader: ShardReader,
+    world: World,
+    plan: Plan,
+    micro_batch_tokens: int,
+    keep: bool,
+) -> Sums:
+    """What the task makes scores of and, with `keep`, what the model said of each document. A collective.
+
+    A rank without a share takes part with zero sums.
     """
     gather = Gather(reader, world.device)
     padded = not reader.weighted
     micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
-    sums = task.empty_sums()
+    sums = task.empty_sums(reader.documents, keep)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(plan, world):
@@ -36,11 +49,10 @@ def evaluate(
             batch = gather.batch(micro_batches[index], index)
             if gather.stream is not None:
                 torch.cuda.current_stream(world.device).wait_stream(gather.stream)
-            task.add(sums, model(batch.tokens, batch.lengths, batch.weights), batch.labels)
+            task.add(sums, model(batch.tokens, batch.lengths, batch.beside), batch.labels, micro_batches[index])
     model.train(was_training)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
-    added = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
-    return task.scores(added)
+    return {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
 
 
 def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:

@@ -44,16 +44,28 @@ def test_the_example_on_the_command_line_works(setting):
 
     section = next(s for s in explain(setting.path).split("\n\n") if not setting.kind or f'"{setting.kind}"' in s)
     example = shlex.split(section.split("On the command line:")[1].splitlines()[0])
-    # group and the like may be empty by default and need no example of a real file
-    assert load("sentiment", [f"model.kind={setting.kind or 'mlp'}", *example]).model.kind == (setting.kind or "mlp")
+    # Of the sections with kinds, the setting's own has its kind, and the other one that goes with anything.
+    kinds = {"model": "mlp", "task": "classify"} | ({setting.section: setting.kind} if setting.kind else {})
+    needed = NEEDED.get((setting.path, setting.kind), [])
+    needed = needed or (["model.factory=package.module:function"] if setting.kind == "custom" else [])
+    asked = [f"{section}.kind={kind}" for section, kind in kinds.items()]
+    recipe = load("sentiment", [*asked, *needed, *example])
+    if setting.name != "kind":
+        assert (recipe.model.kind, recipe.task.kind) == (kinds["model"], kinds["task"])
+
+
+# What must stand beside the example.
+NEEDED = {("model.vectors", "mlp"): ["model.embedding=50"]}
 
 
 def test_sections_models_and_bare_names():
     assert "train.epochs" in explain("train") and "optim.kind" not in explain("train")
     assert explain("[train]") == explain("train")
-    assert explain("model.hidden").count("model.kind") == 2  # a list for one kind, a number for the other
+    assert explain("model.hidden").count("model.kind") == 3  # a list for one kind, a number for two others
     assert explain("patience") == explain("evaluate.patience")
-    assert all(f"[{name}]" in explain() for name in ("data", "text", "model", "optim", "train", "evaluate", "launch"))
+    assert all(
+        f"[{name}]" in explain() for name in ("data", "text", "task", "model", "optim", "train", "evaluate", "launch")
+    )
 
 
 @pytest.mark.parametrize(

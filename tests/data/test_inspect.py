@@ -13,9 +13,9 @@ def prepared(folder, documents, weighted):
     lengths = np.random.default_rng(3).integers(1, 40, documents).astype(np.uint32)
     tokens = np.zeros(int(lengths.sum()), dtype=np.uint32)
     weights = np.ones(len(tokens), dtype=np.float32) if weighted else None
-    with SplitWriter(folder, "train", vocabulary_rows=10, weighted=weighted) as writer:
-        writer.append(tokens, lengths, np.zeros(documents, np.int32), np.arange(documents, dtype=np.uint64), weights)
     layout = "bag" if weighted else "sequence"
+    with SplitWriter(folder, "train", vocabulary_rows=10, layout=layout) as writer:
+        writer.append(tokens, lengths, np.zeros(documents, np.int32), np.arange(documents, dtype=np.uint64), weights)
     contents = {"fingerprint": "f", "layout": layout, "vocabulary_rows": 10, "labels": ["a", "b"]}
     write_manifest(folder, {**contents, "splits": {"train": writer.close()}, "report": {}})
     return folder

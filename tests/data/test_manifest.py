@@ -16,7 +16,7 @@ def folder(tmp_path):
     """Two shards and an encoder in a prepared folder; shard 0 has more than one block of 4 MiB."""
     folder = tmp_path / "prepared"
     counts = [2_200_000, 2_200_000]
-    with SplitWriter(folder, "train", vocabulary_rows=9, weighted=False, shard_tokens=2_300_000) as writer:
+    with SplitWriter(folder, "train", vocabulary_rows=9, layout="sequence", shard_tokens=2_300_000) as writer:
         for number, count in enumerate(counts):
             tokens = np.full(count, 2 + number, dtype=np.uint32)
             writer.append(tokens, np.array([count]), np.array([number]), np.array([number]))

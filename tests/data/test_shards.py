@@ -12,44 +12,52 @@ from cluster.data.verify import verify
 from cluster.errors import DataError
 
 
-def prepared(folder, lengths, *, rows=100, weighted=False, shard_tokens=1 << 26, pieces=1, name="train"):
+def prepared(folder, lengths, *, rows=100, layout="sequence", tags=(), shard_tokens=1 << 26, pieces=1, name="train"):
     """A prepared folder of chance tokens, and the documents as lists, the slow and sure way."""
     rng = np.random.default_rng(len(lengths))
     documents = [rng.integers(0, rows, length) for length in lengths]
-    weights = [rng.random(length).astype(np.float32) for length in lengths]
+    if layout == "bag":
+        beside = [rng.random(length).astype(np.float32) for length in lengths]
+    else:
+        beside = [rng.integers(0, len(tags) + 1, length).astype(np.uint8) for length in lengths] if tags else None
     labels = rng.integers(-1, 2, len(lengths)).astype(np.int32)
     sources = (np.uint64(3) << np.uint64(40)) | np.arange(len(lengths), dtype=np.uint64)
-    with SplitWriter(folder, name, vocabulary_rows=rows, weighted=weighted, shard_tokens=shard_tokens) as writer:
+    sizes = {"vocabulary_rows": rows, "tag_rows": len(tags) + 1 if tags else 0, "shard_tokens": shard_tokens}
+    with SplitWriter(folder, name, layout=layout, **sizes) as writer:
         for part in np.array_split(np.arange(len(lengths)), pieces):
             writer.append(
                 np.concatenate([documents[i] for i in part] or [[]]).astype(np.uint32),
                 np.array([lengths[i] for i in part], dtype=np.uint32),
                 labels[part],
                 sources[part],
-                np.concatenate([weights[i] for i in part] or [[]]).astype(np.float32) if weighted else None,
+                None if beside is None else np.concatenate([beside[i] for i in part] or [[]]).astype(STORED[layout]),
             )
-    layout = "bag" if weighted else "sequence"
-    contents = {"fingerprint": "f", "layout": layout, "vocabulary_rows": rows, "labels": ["a", "b"]}
+    contents = {"fingerprint": "f", "layout": layout, "vocabulary_rows": rows, "labels": ["a", "b"], "tags": list(tags)}
     write_manifest(folder, {**contents, "splits": {name: writer.close()}, "report": {"in": len(lengths)}})
-    return documents, weights, labels, sources
+    return documents, beside, labels, sources
+
+
+STORED = {"bag": np.float32, "sequence": np.uint8}
 
 
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=40),
     st.sampled_from([100, 1 << 16, (1 << 16) + 1]),
-    st.booleans(),
+    st.sampled_from([("bag", ()), ("sequence", ()), ("sequence", ("ADJ", "NOUN"))]),
     st.sampled_from([1, 7, 1 << 26]),
     st.integers(1, 4),
     st.data(),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_what_was_written_is_read(tmp_path_factory, lengths, rows, weighted, shard_tokens, pieces, data):
+def test_what_was_written_is_read(tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, data):
     folder = tmp_path_factory.mktemp("prepared")
-    options = {"rows": rows, "weighted": weighted, "shard_tokens": shard_tokens, "pieces": pieces}
-    documents, weights, labels, sources = prepared(folder, lengths, **options)
+    layout, tags = layout_and_tags
+    options = {"rows": rows, "layout": layout, "tags": tags, "shard_tokens": shard_tokens, "pieces": pieces}
+    documents, beside, labels, sources = prepared(folder, lengths, **options)
     verify(folder)
     reader = ShardReader(folder, "train")
-    assert (reader.documents, reader.tokens, reader.weighted) == (len(lengths), sum(lengths), weighted)
+    assert (reader.documents, reader.tokens) == (len(lengths), sum(lengths))
+    assert (reader.weighted, reader.tagged) == (layout == "bag", bool(tags))
     assert reader.lengths.tolist() == lengths
     assert reader.labels.tolist() == labels.tolist()
     assert reader.sources.tolist() == sources.tolist()
@@ -57,19 +65,21 @@ def test_what_was_written_is_read(tmp_path_factory, lengths, rows, weighted, sha
     chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), max_size=20))  # repeated, in any order, or none
     ids = np.array(chosen, dtype=np.int64)
     stored = np.uint16 if rows <= 1 << 16 else np.uint32
-    flat, found_lengths, found_weights = reader.flat(ids)
+    flat, found_lengths, found_beside = reader.flat(ids)
     assert flat.dtype == stored
     assert flat.tolist() == [int(token) for i in ids for token in documents[i]]
     assert found_lengths.tolist() == [lengths[i] for i in ids]
-    if weighted:
-        assert found_weights.dtype == np.float32
-        assert found_weights.tolist() == [float(weight) for i in ids for weight in weights[i]]
-    else:
-        assert found_weights is None
-    rows_found, _ = reader.padded(ids)
+    rows_found, _, beside_rows = reader.padded(ids)
     longest = max((lengths[i] for i in ids), default=0)
     assert rows_found.dtype == stored
     assert rows_found.tolist() == [documents[i].tolist() + [0] * (longest - lengths[i]) for i in ids]
+    if beside is None:
+        assert found_beside is None
+        assert beside_rows is None
+    else:
+        assert found_beside.dtype == beside_rows.dtype == STORED[layout]
+        assert found_beside.tolist() == [item.item() for i in ids for item in beside[i]]
+        assert beside_rows.tolist() == [beside[i].tolist() + [0] * (longest - lengths[i]) for i in ids]
 
 
 def test_shards_hold_whole_documents_and_keep_their_size(tmp_path):
@@ -88,7 +98,7 @@ def test_an_empty_split_can_be_opened(tmp_path):
 
 
 def test_what_a_broken_attempt_left_is_replaced(tmp_path):
-    prepared(tmp_path, [5] * 10, shard_tokens=5, weighted=True)
+    prepared(tmp_path, [5] * 10, shard_tokens=5, layout="bag")
     prepared(tmp_path, [2, 3])
     assert sorted(p.name for p in (tmp_path / "train").iterdir()) == [
         "00000.tokens", "labels", "lengths", "offsets", "source",
@@ -108,18 +118,18 @@ GOOD = {
     ("change", "message"),
     [
         ({"lengths": np.array([1, 1], dtype=np.uint32)}, "add up"),
-        ({"labels": np.array([0], dtype=np.int32)}, "differ"),
-        ({"labels": np.array([0, -2], dtype=np.int32)}, "below -1"),
+        ({"labels": np.array([0], dtype=np.int32)}, r"classify needs \(2,\)"),
+        ({"labels": np.array([0, -2], dtype=np.int32)}, "not below -1"),
         ({"labels": np.array([0.0, 1.0])}, "whole numbers"),
         ({"sources": np.array([0], dtype=np.uint64)}, "differ"),
         ({"tokens": np.array([1, 2, 10], dtype=np.uint32)}, "vocabulary"),
-        ({"weights": np.ones(3, dtype=np.float32)}, "weights belong"),
+        ({"beside": np.ones(3, dtype=np.float32)}, "neither weights nor tags"),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change, message):
     with (
         pytest.raises(ValueError, match=message),
-        SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=False) as writer,
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, layout="sequence") as writer,
     ):
         writer.append(**{**GOOD, **change})
 
@@ -128,13 +138,57 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change, message):
 def test_a_bag_needs_a_finite_weight_for_each_token(tmp_path, weights):
     with (
         pytest.raises(ValueError, match="weight"),
-        SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=True) as writer,
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, layout="bag") as writer,
     ):
-        writer.append(**GOOD, weights=weights)
+        writer.append(**GOOD, beside=weights)
+
+
+def test_a_tag_outside_its_rows_is_refused(tmp_path):
+    with (
+        pytest.raises(ValueError, match="tag 3 is outside the 3 rows"),
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, layout="sequence", tag_rows=3) as writer,
+    ):
+        writer.append(**GOOD, beside=np.array([0, 1, 3], dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        ("regress", np.array([0.25, -1e300])),
+        ("multilabel", np.array([[0, 1, 1], [0, 0, 0]], dtype=np.uint8)),
+    ],
+)
+def test_numbers_and_sets_of_labels_are_read_as_written(tmp_path, task, labels):
+    names = ["a", "b", "c"] if task == "multilabel" else []
+    kind = {"layout": "sequence", "task": task}
+    with SplitWriter(tmp_path, "train", vocabulary_rows=10, classes=len(names), **kind) as writer:
+        writer.append(**{**GOOD, "labels": labels})
+    contents = {"fingerprint": "f", "vocabulary_rows": 10, "labels": names, **kind}
+    write_manifest(tmp_path, {**contents, "splits": {"train": writer.close()}, "report": {}})
+    reader = ShardReader(tmp_path, "train")
+    assert reader.labels.tolist() == labels.tolist()
+    assert reader.manifest.outputs == (3 if task == "multilabel" else 1)
+    verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "message"),
+    [
+        ("regress", np.array([0.25, np.nan]), "not finite"),
+        ("multilabel", np.array([0, 1]), r"needs \(2, 3\)"),
+        ("multilabel", np.array([[0, 1, 2], [0, 0, 0]]), "0 and 1"),
+    ],
+)
+def test_labels_that_are_not_the_tasks_are_refused(tmp_path, task, labels, message):
+    with (
+        pytest.raises(ValueError, match=message),
+        SplitWriter(tmp_path, "train", vocabulary_rows=10, layout="sequence", task=task, classes=3) as writer,
+    ):
+        writer.append(**{**GOOD, "labels": labels})
 
 
 def test_nothing_is_added_to_a_closed_split(tmp_path):
-    with SplitWriter(tmp_path, "train", vocabulary_rows=10, weighted=False) as writer:
+    with SplitWriter(tmp_path, "train", vocabulary_rows=10, layout="sequence") as writer:
         writer.append(**GOOD)
     assert writer.close() == writer.close()
     with pytest.raises(ValueError, match="closed"):

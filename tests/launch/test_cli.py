@@ -107,7 +107,17 @@ def test_predict_and_data_hand_their_words_on_as_they_are(monkeypatch):
     words = ["runs/x", "--json", "good", "--", "-5 stars", "--input"]
     assert main(["predict", *words]) == 0
     assert main(["data", "fetch", "reuters-r8", "--json"]) == 0
-    assert handed == [("cluster.predict", words), ("cluster.text.catalogue", ["fetch", "reuters-r8", "--json"])]
+    assert main(["inspect", "data", "a.csv", "--json", "data.label=topic"]) == 0
+    assert handed == [
+        ("cluster.predict", words),
+        ("cluster.text.catalogue", ["fetch", "reuters-r8", "--json"]),
+        ("cluster.survey", ["a.csv", "data.label=topic", "--json"]),
+    ]
+
+
+def test_data_has_no_ranks(capsys):
+    assert main(["inspect", "data", "sentiment", "--ranks", "2"]) == 2
+    assert "muster inspect order" in capsys.readouterr().err
 
 
 def test_reports_are_one_json_document(capsys):

@@ -15,6 +15,7 @@ EVALUATION = {
     "loss": 0.5,
     "examples": 4,
     "labels": ["a", "b"],
+    "support": {"a": 1, "b": 3},
     "confusion": [[1, 0], [1, 2]],
 }
 BASELINE = {"accuracy": 0.7, "f1_macro": 0.6, "seconds": 1.0}

@@ -1,4 +1,4 @@
-from launch.scores import baseline, comparison, per_class
+from launch.scores import baseline, comparison, headline, per_class
 
 SCORES = {
     "accuracy": 0.75,
@@ -8,12 +8,14 @@ SCORES = {
     "loss": 0.5,
     "examples": 4000,
     "labels": ["neg", "pos"],
+    "support": {"neg": 1000, "pos": 3000},
     "confusion": [[1000, 0], [1000, 2000]],
 }
 
 
 def test_model_beside_baseline():
-    assert comparison(SCORES, {"accuracy": 0.7, "f1_macro": 0.69, "seconds": 2.0}).splitlines() == [
+    known = {"model": "TF-IDF + logistic regression (scikit-learn)", "accuracy": 0.7, "f1_macro": 0.69, "seconds": 2.0}
+    assert comparison(SCORES, known).splitlines() == [
         "              model  TF-IDF + logistic regression",
         "accuracy     0.7500                        0.7000",
         "F1 macro     0.7333                        0.6900",
@@ -21,7 +23,24 @@ def test_model_beside_baseline():
         "loss         0.5000",
         "4,000 examples",
     ]
-    assert baseline({"accuracy": 0.7, "f1_macro": 0.69, "seconds": 2.0}).endswith("fitted in 2.0 s")
+    assert baseline(known).endswith("fitted in 2.0 s")
+
+
+def test_numbers_and_sets_of_labels_beside_their_baselines():
+    numbers = {"task": "regress", "mse": 0.5, "mae": 0.25, "r2": -0.125, "spearman": 0.75, "examples": 7}
+    assert comparison(numbers, {"model": "ridge", "mse": 0.625, "r2": 0.0}).splitlines()[1:] == [
+        "MSE        0.5000  0.6250",
+        "MAE        0.2500",
+        "R2        -0.1250  0.0000",
+        "Spearman   0.7500",
+        "7 examples",
+    ]
+    assert headline(numbers) == "MSE 0.5000"
+    assert per_class(numbers) == ""
+    sets = {name: value for name, value in SCORES.items() if name != "confusion"} | {"task": "multilabel"}
+    sets["f1"] = SCORES["f1"] | {"micro": 0.5}
+    assert comparison(sets, None).splitlines()[1] == "F1 micro     0.5000"
+    assert per_class(sets).splitlines()[0].endswith("examples")
 
 
 def test_model_alone_and_labels_never_seen():

@@ -1,15 +1,21 @@
-"""Every model kind is tested the moment it joins the union: built, trained on ranks, saved, asked to predict."""
+"""Every model kind is tested the moment it joins the union: built, trained on ranks, stopped and resumed to the bit,
+asked to predict, and its size compared with what was predicted."""
 
+import hashlib
 import json
-from typing import get_args
+import shutil
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from cluster.config.schema import Model
+from cluster.config.load import load
+from cluster.config.settings import kinds_of
 from cluster.models.build import build_model, load_for_inference
+from cluster.plan.memory import parameter_count
 
-KINDS = [member.__dataclass_fields__["kind"].default for member in get_args(get_args(Model)[0])]
+KINDS = list(kinds_of("model"))
 
 
 def train_here(recipe, run):
@@ -18,26 +24,75 @@ def train_here(recipe, run):
     return main([recipe, "--run", run])
 
 
-def test_the_tests_know_every_kind(recipe_of):
-    for kind in KINDS:
-        assert recipe_of(kind).exists()
+def stop_in_the_middle(recipe, run):
+    """As a signal would: the flag is up before the first step ends, so a checkpoint is saved and the rank leaves."""
+    from cluster.training import faults
+
+    class Raised(faults.StopFlag):
+        is_set = True
+        signal_name = "SIGTERM"
+
+    from cluster import train
+
+    train.StopFlag, before = Raised, train.StopFlag
+    try:
+        return train.main([recipe, "--run", run])
+    finally:
+        train.StopFlag = before
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_steps_on_two_ranks_then_predict(pool, recipe_of, tmp_path, kind):
-    run = tmp_path / "run"
-    recipe = recipe_of(kind, train={"steps": 2, "step_size": "32 examples"})
+def resume_here(run):
+    from cluster.train import main
+
+    return main(["--resume", run])
+
+
+def bits(run, step):
+    folder = run / "checkpoints" / f"{step:06d}"
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("model.safetensors", "optimizer.safetensors")
+    }
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request, pool, recipe_of, tmp_path_factory):
+    """A run of each kind: two steps on two ranks. (kind, recipe, run)"""
+    run = tmp_path_factory.mktemp(request.param) / "run"
+    recipe = recipe_of(request.param, train={"steps": 2, "step_size": "32 examples"})
     assert pool.run(2, train_here, recipe=str(recipe), run=str(run)) == [0, 0]
+    return request.param, recipe, run
+
+
+def test_two_steps_on_two_ranks_move_every_parameter_that_has_a_part_in_them(trained):
+    _, recipe, run = trained
+    config = load(str(recipe)).model
+    description = json.loads((run / "model/model.json").read_text())
+    torch.manual_seed(1)  # the recipe's seed
+    fresh = build_model(config, description["vocabulary_rows"], 2).state_dict()
+    after = load_file(run / "model/weights.safetensors")
+    assert set(fresh) == set(after)
+    assert [name for name, value in fresh.items() if torch.equal(value, after[name])] == []
+
+
+def test_it_is_scored_and_predicts(trained, muster):
+    _, _, run = trained
+    assert json.loads((run / "evaluation.json").read_text())["examples"] == 101
+    said = np.load(run / "predictions.npz")
+    assert said["loss"].shape == said["predicted"].shape == said["probability"].shape == (101,)
     model, description = load_for_inference(run / "model")
     assert description["labels"] == ["bad", "good"]
-    assert json.loads((run / "evaluation.json").read_text())["examples"] == 101
     # A document of one unknown token, alone, and together with another: the same answer.
-    one = predict(model, description, [[1]])
-    two = predict(model, description, [[5, 6, 7], [1]])
+    one = outputs(model, description, [[1]])
+    two = outputs(model, description, [[5, 6, 7], [1]])
     assert torch.allclose(one[0], two[1], atol=1e-6)
+    done = muster("predict", run, "a warm and witty film", "so dull", "--json")
+    assert done.code == 0, done.err
+    answers = [json.loads(line) for line in done.out.splitlines()]
+    assert [sum(answer["probabilities"].values()) for answer in answers] == pytest.approx([1.0, 1.0], abs=1e-5)
 
 
-def predict(model, description, documents):
+def outputs(model, description, documents):
     lengths = torch.tensor([len(tokens) for tokens in documents])
     if description["layout"] == "bag":
         tokens = torch.tensor([token for document in documents for token in document])
@@ -46,15 +101,33 @@ def predict(model, description, documents):
     return model(torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in documents]), lengths, None)
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_and_resumed_is_the_same_to_the_bit(pool, recipe_of, tmp_path, kind, ranks):
+    recipe = str(recipe_of(kind, train={"steps": 2, "step_size": "32 examples", "checkpoint_steps": 2}))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert pool.run(ranks, train_here, recipe=recipe, run=str(whole)) == [0] * ranks
+    assert pool.run(ranks, stop_in_the_middle, recipe=recipe, run=str(halves)) == [85] * ranks
+    assert (halves / "checkpoints/000001").is_dir()
+    assert pool.run(ranks, resume_here, run=str(halves)) == [0] * ranks
+    assert bits(halves, 2) == bits(whole, 2)
+    shutil.rmtree(tmp_path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_decides_the_first_weights(kind, recipe_of):
-    from cluster.config.load import load
-
-    config = load(str(recipe_of(kind)), []).model
+    config = load(str(recipe_of(kind))).model
 
     def build(seed):
         torch.manual_seed(seed)
         return torch.cat([parameter.flatten() for parameter in build_model(config, 30, 2).parameters()])
 
     assert torch.equal(build(1), build(1))
-    assert not torch.equal(build(1), build(2))
+    if kind != "linear":  # which begins at zero
+        assert not torch.equal(build(1), build(2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_size_is_predicted(kind, recipe_of):
+    config = load(str(recipe_of(kind))).model
+    assert parameter_count(config, 30, 2) == sum(p.numel() for p in build_model(config, 30, 2).parameters())

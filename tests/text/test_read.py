@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from cluster.config.schema import Data
 from cluster.errors import DataError
 from cluster.text import lines as lines_module
+from cluster.text import plain, tables
 from cluster.text import read as read_module
 from cluster.text.keys import normalised
 from cluster.text.lines import kind_of, lines
-from cluster.text.read import Rejected, Row, blocks, parse, read_rows, resolve, share_of, text_key
+from cluster.text.read import Rejected, Row, blocks, blocks_of, parse, read_rows, resolve, share_of, text_key
 
 DATA = Data(train="unused")
 GROUPED = Data(train="unused", group="author")
@@ -29,8 +30,8 @@ def written(folder: Path, name: str, content: bytes) -> Path:
     return path
 
 
-def read(path: Path, data: Data = DATA) -> tuple[list[Row], list[Rejected]]:
-    together = list(read_rows(path, data))
+def read(path: Path, data: Data = DATA, task="classify") -> tuple[list[Row], list[Rejected]]:
+    together = list(read_rows(path, data, task))
     assert [row.line for row in together] == sorted(row.line for row in together)
     return [row for row in together if isinstance(row, Row)], [row for row in together if isinstance(row, Rejected)]
 
@@ -51,7 +52,7 @@ def read(path: Path, data: Data = DATA) -> tuple[list[Row], list[Rejected]]:
 )
 def test_labels_become_text(tmp_path, written_label, label):
     path = written(tmp_path, "a.jsonl", b'{"text": "x", "label": %s}\n' % written_label.encode())
-    assert read(path) == ([Row(1, "x", label, "")], [])
+    assert read(path) == ([Row(1, "x", (label,), 0.0, "")], [])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_bad_line_rejects_itself_alone(tmp_path, line, reason):
 def test_group_is_read_when_asked_for(tmp_path):
     content = b'{"text": "x", "label": 1, "author": 7}\n{"text": "y", "label": 1}\n'
     rows, rejected = read(written(tmp_path, "a.jsonl", content), GROUPED)
-    assert rows == [Row(1, "x", "1", "7")]
+    assert rows == [Row(1, "x", ("1",), 0.0, "7")]
     assert "no field 'author'" in rejected[0].reason
 
 
@@ -158,9 +159,9 @@ def test_csv_with_names_alone_is_refused(tmp_path):
         read(written(tmp_path, "a.csv", b"text,label\n"))
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.txt", "a", "a.jsonl.bz2"])
+@pytest.mark.parametrize("name", ["a.text", "a", "a.jsonl.bz2", "a.parquet.gz"])
 def test_unknown_extensions_list_the_known(name):
-    with pytest.raises(DataError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.csv, \.csv\.gz, \.csv\.zst"):
+    with pytest.raises(DataError, match=r"\.jsonl, \.jsonl\.gz, \.jsonl\.zst, \.json, .*\.csv\.gz, .*\.parquet"):
         kind_of(Path(name))
 
 
@@ -207,18 +208,30 @@ def test_csv_rows(tmp_path):
     )
     rows, rejected = read(written(tmp_path, "a.csv", content))
     assert rows == [
-        Row(2, 'two\r\nlines, "quoted" \u2028 here', "pos", ""),
-        Row(5, "plain", "neg", ""),
-        Row(12, "last", "3.0", ""),  # CSV has no numbers: a label stays as it is written
+        Row(2, 'two\r\nlines, "quoted" \u2028 here', ("pos",), 0.0, ""),
+        Row(5, "plain", ("neg",), 0.0, ""),
+        Row(12, "last", ("3.0",), 0.0, ""),  # CSV has no numbers: a label stays as it is written
     ]
     assert [(bad.line, bad.reason.split(" (")[0]) for bad in rejected] == [
         (6, "broken CSV: 2 cells, the line of column names has 3"),
         (7, "broken CSV: 4 cells, the line of column names has 3"),
-        (8, "field 'text' holds invalid UTF-8"),
+        (8, "field 'text' holds invalid UTF-8 or a lone surrogate"),
         (9, "empty label"),
         (10, "empty text"),
         (11, "broken CSV: ',' expected after '\"'"),
     ]
+
+
+def test_tsv_rows(tmp_path):
+    content = b'id\ttext\tlabel\r\n1\ta, film\tpos\r\n2\t"two\nlines\t""here"""\tneg\n3\tshort\n4\tlast\t 1 '
+    rows, rejected = read(written(tmp_path, "a.tsv", content))
+    assert [(row.line, row.text, row.labels) for row in rows] == [
+        (2, "a, film", ("pos",)),
+        (3, 'two\nlines\t"here"', ("neg",)),
+        (6, "last", ("1",)),
+    ]
+    assert [(bad.line, bad.reason) for bad in rejected] == [(5, "broken CSV: 2 cells, the line of column names has 3")]
+    assert len(read(written(tmp_path, "a.tsv.gz", gzip.compress(b"text\tlabel\nx\ta\n")))[0]) == 1
 
 
 def test_csv_group_and_long_cells(tmp_path):
@@ -233,6 +246,8 @@ def test_csv_group_and_long_cells(tmp_path):
         (b"body,label\nx,a\n", r"no column for data\.text = 'text'; its columns are \['body', 'label'\]"),
         (b"a,b\nx,a\n", r"data\.text = 'text', data\.label = 'label'"),
         (b"text;label\nx;a\n", "separated by commas"),
+        (b"text\tlabel\nx\ta\n", r"by tabs in \.tsv"),
+        (b"t\xffxt,label\nx,a\n", "the line of column names is not UTF-8"),
         (b"text,label,text\nx,a,y\n", "more than one column named 'text'"),
         (b'text,label\nx,a\n"open,a\nx,a\nx,a\n', "the row that begins on line 3 is never closed"),
         (b'"text,label\nx,a\n', "never closed"),
@@ -244,13 +259,13 @@ def test_csv_refused_as_a_whole(tmp_path, content, message):
 
 
 def test_csv_an_open_quote_before_a_long_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(read_module, "LINE_LIMIT_BYTES", 200_000)
-    limit = read_module.csv.field_size_limit(0)
+    monkeypatch.setattr(tables, "LINE_LIMIT_BYTES", 200_000)
+    limit = tables.csv.field_size_limit(0)
     try:
         with pytest.raises(DataError, match="line 2 is never closed"):
             read(written(tmp_path, "a.csv", b'text,label\n"open,a\n' + b"x,a\n" * 100_000))
     finally:
-        read_module.csv.field_size_limit(limit)
+        tables.csv.field_size_limit(limit)
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
@@ -265,12 +280,12 @@ def test_blocks_hold_every_row_once_and_travel(tmp_path, name):
     assert [len(block.rows) for block in cut] == [10, 10, 5]
     assert list(blocks(path, DATA, rows_per_block=10)) == cut
     travelled = [pickle.loads(pickle.dumps(block)) for block in cut]
-    assert [row.text for block in travelled for row in parse(block, DATA)[0]] == rows
+    assert [row.text for block in travelled for row in parse(block, DATA, "classify")[0]] == rows
 
 
 def test_invalid_utf_8_of_csv_travels(tmp_path):
     [block] = blocks(written(tmp_path, "a.csv", b"text,label\n\xff,a\n"), DATA)
-    assert len(parse(pickle.loads(pickle.dumps(block)), DATA)[1]) == 1
+    assert len(parse(pickle.loads(pickle.dumps(block)), DATA, "classify")[1]) == 1
 
 
 def test_blocks_of_long_rows_are_short(tmp_path, monkeypatch):
@@ -291,6 +306,56 @@ def test_resolve_paths_and_globs(tmp_path, monkeypatch):
     assert resolve("odd[1].jsonl", "train") == [Path("odd[1].jsonl")]  # a file of that name beats the glob
 
 
+def test_resolve_folders_of_texts(tmp_path):
+    for name in ("train/pos/1.txt", "train/pos/deep/2.txt", "train/neg/1.txt", "train/readme.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        written(tmp_path, name, b"a text\n")
+    found = resolve(str(tmp_path / "train/**/*.txt"), "train")
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "train/neg/1.txt",
+        "train/pos/1.txt",
+        "train/pos/deep/2.txt",
+    ]
+    with pytest.raises(
+        DataError, match=r'names the folder .*train/\*\.jsonl.*train/\*\*/\*\.txt with data.txt = "files"'
+    ):
+        resolve(str(tmp_path / "train"), "train")
+
+
+def test_many_small_files_share_a_block(tmp_path):
+    data = Data(train="unused", txt="files")
+    names = ["0.jsonl", *(f"pos/{n}.txt" for n in range(10, 35)), "q.csv", "z.txt"]
+    (tmp_path / "pos").mkdir()
+    for name in names:
+        content = {"l": ROW, "v": b"text,label\nx,a\n"}.get(name[-1], f"text of {name}".encode())
+        written(tmp_path, name, b"" if name == "pos/20.txt" else content)
+    paths = [tmp_path / name for name in names]
+    cut = list(blocks_of(paths, data, rows_per_block=10))
+    assert [(first, len(block.rows)) for first, block in cut] == [(0, 1), (1, 10), (11, 10), (21, 5), (26, 1), (27, 1)]
+    together = {}
+    for first, block in cut:
+        rows, rejected = parse(pickle.loads(pickle.dumps(block)), data, "classify")
+        for row in rows:
+            number = (first << 40) + row.line
+            together[number >> 40] = (number & (1 << 40) - 1, row.text, row.labels)
+        assert [bad for bad in rejected if bad.file != str(tmp_path / "pos/20.txt")] == []
+    apart = {}
+    for number, path in enumerate(paths):
+        for row in read_rows(path, data, "classify"):
+            if isinstance(row, Row):
+                apart[number] = (row.line, row.text, row.labels)
+            else:
+                assert (row.file, row.line) == (str(tmp_path / "pos/20.txt"), 1)
+    assert together == apart and len(apart) == len(names) - 1
+
+
+def test_a_file_too_long_for_one_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain, "LINE_LIMIT_BYTES", 100)
+    path = written(tmp_path, "a.txt", b"x" * 101)
+    rows, [bad] = read(path, Data(train="unused", txt="files"))
+    assert not rows and bad == Rejected(str(path), 1, "longer than 64 MiB")
+
+
 @pytest.mark.parametrize(
     "source, message",
     [
@@ -299,13 +364,13 @@ def test_resolve_paths_and_globs(tmp_path, monkeypatch):
         (".", "names the folder"),
         ("reuters-r9", "did you mean reuters-r8"),
         ("movie_sentence", "did you mean movie-sentences"),
-        ("a.txt", "known are"),
-        ("*.txt", "known are"),
+        ("a.text", "known are"),
+        ("*.text", "known are"),
     ],
 )
 def test_resolve_refuses(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
-    written(tmp_path, "a.txt", ROW)
+    written(tmp_path, "a.text", ROW)
     with pytest.raises(DataError, match=message):
         resolve(source, "train")
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from cluster.config.schema import Text
+from cluster.text.numbering import Numbered
 from cluster.text.pipeline import Encoder
 from cluster.text.splits import vocabulary
 from cluster.text.weights import bag, inverse_document_frequency
@@ -36,11 +37,12 @@ def test_weights_equal_those_of_scikit_learn(train, other):
     }
     for weighting, reference in references.items():
         encoder = Encoder(Text(weights=weighting), words, idf if weighting == "tfidf" else None)
-        tokens = np.concatenate([encoder.rows_of(tokens) for tokens in other])
+        flat = [word for tokens in other for word in tokens]
         lengths = np.array([len(tokens) for tokens in other], dtype=np.uint32)
-        found = encoder.weigh(tokens, lengths)
-        assert found.weights.dtype == np.float32 and found.lengths.sum() == found.tokens.size
-        matrix = dense(found.tokens, found.lengths, found.weights, len(words))
+        numbered = Numbered(np.arange(len(flat), dtype=np.uint32), lengths, np.zeros(len(other), dtype=bool), None)
+        found = encoder.documents(numbered, encoder.table(flat))
+        assert found.beside.dtype == np.float32 and found.lengths.sum() == found.tokens.size
+        matrix = dense(found.tokens, found.lengths, found.beside, len(words))
         np.testing.assert_allclose(matrix, reference.transform(other).toarray(), atol=1e-6, rtol=0)
 
 

@@ -41,7 +41,7 @@ def write_split(folder, documents, weighted):
 
     chance = np.random.default_rng(documents)
     folder.mkdir()
-    with SplitWriter(folder, "test", vocabulary_rows=40, weighted=weighted) as writer:
+    with SplitWriter(folder, "test", vocabulary_rows=40, layout="bag" if weighted else "sequence") as writer:
         lengths = chance.integers(1, 30, documents).astype(np.uint32)
         tokens = chance.integers(2, 40, lengths.sum()).astype(np.uint32)
         labels = chance.integers(-1, 3, documents).astype(np.int32)

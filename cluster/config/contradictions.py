@@ -1,0 +1,119 @@
+"""Settings that are each allowed, but not together."""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, assert_never
+
+from cluster.config.schema import (
+    Cnn,
+    Custom,
+    Gru,
+    Linear,
+    Lstm,
+    Mlp,
+    Model,
+    Recipe,
+    TaskKind,
+    Transformer,
+)
+from cluster.config.settings import in_toml
+
+Metric = Literal[
+    "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman"
+]  # fmt: skip
+METRICS: dict[TaskKind, tuple[Metric, ...]] = {
+    "classify": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
+    "multilabel": ("f1_micro", "accuracy", "f1_macro", "f1_weighted", "loss"),
+    "regress": ("mse", "mae", "r2", "spearman", "loss"),
+}
+"""The figures that a task has; the first is what `evaluate.metric = "auto"` means."""
+
+
+def reads(model: Model) -> Literal["bag", "sequence"]:
+    """What a kind of model takes: bags of weighted words, or sequences of tokens."""
+    match model:
+        case Linear() | Mlp():
+            return "bag"
+        case Cnn() | Lstm() | Gru() | Transformer():
+            return "sequence"
+        case Custom():
+            return model.reads
+        case _:
+            assert_never(model)
+
+
+def contradictions(recipe: Recipe) -> list[str]:
+    """One line for each, with the way out."""
+    return [*_of_data(recipe), *_of_text(recipe), *_of_model(recipe), *_of_training(recipe)]
+
+
+def _of_data(recipe: Recipe) -> Iterator[str]:
+    data = recipe.data
+    if data.train in ("auto", "none"):
+        yield f'data.train = "{data.train}": training needs examples; give a path, a glob or a catalogue name'
+    if data.text == data.label:
+        yield f'data.text and data.label are both "{data.text}": the text cannot be its own label'
+
+
+def _of_text(recipe: Recipe) -> Iterator[str]:
+    text, kind = recipe.text, recipe.model.kind
+    if text.weights != "auto":
+        bag = text.weights != "none"
+        if reads(recipe.model) == "bag" and not bag:
+            yield (f'text.weights = "none": the {kind} reads a bag of words; use "tfidf", "count", "binary" or "auto"')
+        if reads(recipe.model) == "sequence" and bag:
+            yield f'text.weights = "{text.weights}": the {kind} reads the sequence of tokens; use "none" or "auto"'
+    if text.tokens == "jieba" and text.language != "zh":
+        yield f'text.tokens = "jieba": it splits Chinese, but text.language = "{text.language}"; use "zh", or "words"'
+    for setting, wanted in (("keep_tags", bool(text.keep_tags)), ("tags", text.tags)):
+        if wanted and not text.pipeline:
+            yield f"text.{setting}: tags are found by a trained spaCy pipeline; name one with text.pipeline"
+    if text.lemmas == "pipeline" and not text.pipeline:
+        yield 'text.lemmas = "pipeline": name the pipeline with text.pipeline, or use "table"'
+    if text.tags and reads(recipe.model) == "bag":
+        yield f"text.tags = true: the {kind} reads a bag of words; text.keep_tags can filter them, or use another model"
+    if text.pipeline and text.tokens != "words":
+        yield f'text.tokens = "{text.tokens}": text.pipeline finds tags of words; use "words", or no pipeline'
+    if text.tokens == "bpe":
+        for setting, plain in (("stop_words", "keep"), ("punctuation", "keep"), ("lemmas", "none")):
+            if getattr(text, setting) != plain:
+                yield f'text.{setting}: pieces of words are neither; use text.tokens = "words", or "{plain}" here'
+
+
+def _of_model(recipe: Recipe) -> Iterator[str]:
+    model = recipe.model
+    if isinstance(model, Transformer) and model.embedding % model.heads:
+        yield f"model.embedding = {model.embedding}: must divide by model.heads ({model.heads}); change one of the two"
+    if isinstance(model, Mlp) and model.embedding == "none" and model.vectors:
+        yield 'model.vectors: the first layer has no word embeddings with model.embedding = "none"; give it a width'
+    if isinstance(model, Custom) and model.size and not re.fullmatch(r"[\w.]+:\w+", model.size):
+        yield f'model.size = "{model.size}": must be of the form package.module:function, or empty'
+    vectors = getattr(model, "vectors", "")
+    if vectors and model.start_from:
+        yield "model.vectors and model.start_from both say what the embeddings begin with; leave one out"
+    if getattr(model, "freeze_vectors", False) and recipe.optim.weight_decay:
+        yield (
+            f"model.freeze_vectors = true: optim.weight_decay = {recipe.optim.weight_decay:g} would shrink them; "
+            "use 0.0, or do not freeze"
+        )
+    if getattr(model, "freeze_vectors", False) and not vectors:
+        yield "model.freeze_vectors = true: there are no vectors to freeze; name a file with model.vectors"
+
+
+def _of_training(recipe: Recipe) -> Iterator[str]:
+    train, optim = recipe.train, recipe.optim
+    if train.steps != "auto" and optim.warmup_steps >= train.steps:
+        yield (
+            f"optim.warmup_steps = {optim.warmup_steps}: must be below train.steps ({train.steps}), "
+            "or the learning rate never reaches its peak"
+        )
+    if recipe.evaluate.patience != float("inf") and recipe.data.validation == "none":
+        yield (
+            f"evaluate.patience = {in_toml(recipe.evaluate.patience)}: stopping early needs a validation split, "
+            'but data.validation = "none"; give one, or use inf'
+        )
+    if train.strict and train.precision == "bfloat16":
+        yield 'train.precision = "bfloat16": train.strict needs float32 or float64; change one of the two'
+    metric, kind = recipe.evaluate.metric, recipe.task.kind
+    if metric != "auto" and metric not in METRICS[kind]:
+        yield f'evaluate.metric = "{metric}": a run with task.kind = "{kind}" has {", ".join(METRICS[kind])}'

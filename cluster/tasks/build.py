@@ -1,0 +1,52 @@
+"""From settings and prepared data to a task, and from a model's `model.json` to one that predicts."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config import schema
+from cluster.data.manifest import Manifest
+from cluster.errors import RunError
+from cluster.tasks.classify import Classify
+from cluster.tasks.multilabel import Multilabel
+from cluster.tasks.regress import Regress
+from cluster.tasks.task import Task
+
+
+def build_task(config: schema.Task, manifest: Manifest) -> Task:
+    """The task of a run over prepared data."""
+    match config:
+        case schema.Classify():
+            weights = balanced(manifest) if config.class_weights == "balanced" else None
+            return Classify(list(manifest.labels), weights, config.label_smoothing)
+        case schema.Multilabel():
+            return Multilabel(list(manifest.labels), config.threshold)
+        case schema.Regress():
+            targets = manifest.report["splits"]["train"]["targets"]
+            return Regress(targets["mean"], targets["std"])
+        case _:
+            assert_never(config)
+
+
+def balanced(manifest: Manifest) -> npt.NDArray[np.float64]:
+    """documents / (classes * documents of the class), as scikit-learn's class_weight="balanced"."""
+    counts = manifest.report["splits"]["train"]["labels"]
+    documents = np.array([counts[label] for label in manifest.labels], dtype=np.float64)
+    weights: npt.NDArray[np.float64] = documents.sum() / (len(documents) * documents)
+    return weights
+
+
+def build_for_inference(description: Mapping[str, Any]) -> Task:
+    """The task of a finished run, from its `model.json`. Raises RunError."""
+    labels = list(description["labels"])
+    match description.get("task", {"kind": "classify"}):
+        case {"kind": "classify"}:
+            return Classify(labels)
+        case {"kind": "multilabel", "threshold": float(threshold)}:
+            return Multilabel(labels, threshold)
+        case {"kind": "regress", "mean": float(mean), "deviation": float(deviation)}:
+            return Regress(mean, deviation)
+        case other:
+            raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

@@ -1,0 +1,83 @@
+"""What a run's weights begin with, other than chance: those of another run, or pretrained word vectors."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cluster.config.schema import Custom, Linear, Model
+from cluster.data.manifest import Manifest
+from cluster.errors import RunError
+from cluster.models.build import FROZEN_ROWS
+from cluster.models.layers import word_embedding
+from cluster.runs import read_json
+from cluster.training.checkpoint import verify_folder
+from cluster.training.parallel import World
+
+
+def begin(model: nn.Module, config: Model, manifest: Manifest, world: World, note: Callable[[str], None]) -> None:
+    """Give a fresh model the weights its recipe names. `note` takes what a person should know.
+
+    Vectors are read by rank 0 alone; the others get them when the model is wrapped. Raises RunError, DataError.
+    """
+    if config.start_from:
+        start_from(model, Path(config.start_from), manifest, note)
+    if not isinstance(config, Linear | Custom) and config.vectors and world.rank == 0:
+        _take_vectors(model, Path(config.vectors), manifest.folder, note)
+
+
+def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[str], None]) -> None:
+    """Every tensor that a finished run's model has by the same name and shape; the last layer only if the labels are
+    the same, too. Raises RunError if nothing fits."""
+    folder = run / "model"
+    verify_folder(folder)
+    labels = read_json(folder / "model.json").get("labels")
+    theirs = load_file(folder / "weights.safetensors")
+    own = model.state_dict()
+    names = [name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape]
+    if labels != list(manifest.labels):
+        last_layer = [name for name, _ in model.named_parameters()][-2:]
+        names = [name for name in names if name not in last_layer]
+    if not names:
+        raise RunError(
+            f"model.start_from = {str(run)!r}: no tensor of its model has the name and shape of one of this recipe's. "
+            f"Use the model settings of {run / 'recipe.toml'}, or begin anew."
+        )
+    with torch.no_grad():
+        for name in names:
+            own[name].copy_(theirs[name])
+    anew = [name for name in own if name not in names]
+    note(
+        f"begins with {len(names)} of {len(own)} tensors of {run}"
+        + (f"; anew: {', '.join(anew[:8])}" + (" ..." if len(anew) > 8 else "") if anew else "")
+    )
+
+
+def _take_vectors(model: nn.Module, path: Path, prepared: Path, note: Callable[[str], None]) -> None:
+    # A rank on prepared data needs the text rooms for this alone.
+    from cluster.text.pipeline import Encoder
+    from cluster.text.vectors import load_vectors
+
+    embedding = word_embedding(model)
+    encoder = Encoder.load(prepared)
+    rows, vectors = load_vectors(path, encoder.words, embedding.weight.shape[1])
+    places = torch.from_numpy(rows)
+    with torch.no_grad():
+        embedding.weight[places] = torch.from_numpy(vectors).to(embedding.weight)
+        if FROZEN_ROWS in dict(embedding.named_buffers()):
+            embedding.get_buffer(FROZEN_ROWS)[places] = 1
+    note(f"{len(rows):,} of {len(encoder.words):,} words begin with a vector of {path}")
+
+
+def keep_frozen_rows(model: nn.Module) -> None:
+    """Give the word vectors that `model.freeze_vectors` holds no gradient, so that the optimizer leaves them alone."""
+    for module in model.modules():
+        frozen = dict(module.named_buffers(recurse=False)).get(FROZEN_ROWS)
+        if frozen is not None:
+            module.get_parameter("weight").register_hook(_without(frozen))  # type: ignore[no-untyped-call]
+
+
+def _without(frozen: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient.masked_fill(frozen.bool()[:, None], 0.0)

@@ -1,0 +1,27 @@
+"""A user's own model, as docs/custom.md shows it."""
+
+import torch
+from torch import nn
+
+
+class Gated(nn.Module):
+    def __init__(self, width, vocabulary_rows, outputs):
+        super().__init__()
+        self.words = nn.Embedding(vocabulary_rows, width, padding_idx=0)
+        self.gate = nn.Linear(width, 1)
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, tokens, lengths, tags=None):
+        words = self.words(tokens)
+        inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        gates = torch.sigmoid(self.gate(words)) * inside[..., None]
+        return self.output((gates * words).sum(dim=1))
+
+
+def build(options, vocabulary_rows, outputs):
+    return Gated(options["width"], vocabulary_rows, outputs)
+
+
+def size(options, vocabulary_rows, outputs):
+    width = options["width"]
+    return vocabulary_rows * width + (width + 1) + outputs * (width + 1)
