@@ -27,7 +27,7 @@ from cluster.errors import DataError, InfrastructureError, Interrupted, MusterEr
 from cluster.text import columns as all_columns
 from cluster.text import merge
 from cluster.text.catalogue import cache_folder
-from cluster.text.parts import ROWS_PER_BLOCK, Job, make_parts
+from cluster.text.parts import ROWS_PER_BLOCK, Job, make_parts, spacy_without_torch
 from cluster.text.pipeline import ENCODER, Encoder
 from cluster.text.progress import RowsRead
 from cluster.text.read import blocks_of, resolve
@@ -289,7 +289,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: standard output is JSON anyway")
     options = parser.parse_intermixed_args(arguments)
     try:
-        folder = prepare(load(options.recipe, options.overrides), to_stderr)
+        recipe = load(options.recipe, options.overrides)
+        spacy_without_torch(recipe.text)
+        folder = prepare(recipe, to_stderr)
         print(json.dumps({"prepared": str(folder), "report": dict(open_prepared(folder).report)}, ensure_ascii=False))
     except MusterError as error:
         print(f"muster: {error}", file=sys.stderr)

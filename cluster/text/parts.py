@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -154,7 +155,17 @@ def _begin_worker(data: Data, text: Text, task: TaskKind) -> None:
     parent = multiprocessing.parent_process()
     if parent is None or os.getppid() != parent.pid:
         os._exit(1)
+    spacy_without_torch(text)
     _worker = (data, text, task)
+
+
+def spacy_without_torch(text: Text) -> None:
+    """Spare this process, which does nothing but prepare, a second: spaCy's import takes torch along if it finds it.
+
+    A trained pipeline may be made of torch, so it keeps it.
+    """
+    if not text.pipeline and "torch" not in sys.modules:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # "import torch" then fails: docs.python.org, import system
 
 
 def _work(job: Job) -> int:
