@@ -325,6 +325,8 @@ def endless(model, many, tmp_path):
             stdin=feeder.stdout,
             stderr=stack.enter_context(open(errors, "w")),
             start_new_session=True,
+            # What a shell started in the background inherits a SIGINT that is ignored; a terminal's programs do not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         stack.enter_context(process)
         stack.callback(process.kill)
