@@ -134,8 +134,8 @@ def _evaluation_data(run: RunFolder, recipe: Recipe, data: Path | None, scratch:
             raise DataError(f"{run.path} has no test split (data.test is none): name a file with --data FILE.")
         return manifest.folder, dict(manifest.report.get("unknown_labels", {}).get("test", {}))
     from cluster.prepare import prepare_evaluation  # spaCy: only where text is read
-    from cluster.text.pipeline import Encoder
-    from cluster.text.read import resolve
+    from cluster.text.raw.read import resolve
+    from cluster.text.tokens.pipeline import Encoder
 
     labels = json.loads((run.model / "model.json").read_bytes())["labels"]
     try:

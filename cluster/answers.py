@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.text.printable import clipped
-from cluster.text.requests import Request
+from cluster.text.raw.requests import Request
 
 Answer = dict[str, Any]
 """What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}."""

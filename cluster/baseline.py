@@ -23,7 +23,7 @@ from cluster.data.shards import ShardReader
 from cluster.errors import DataError, MusterError
 from cluster.metrics import label_scores, number_scores, scores
 from cluster.prepare import prepare, source_paths, to_stderr
-from cluster.text.read import Row, read_rows
+from cluster.text.raw.read import Row, read_rows
 
 RESULT = "baseline.json"
 BASELINE_VERSION = 2

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cluster.answers import Form, Written
 from cluster.errors import InfrastructureError
-from cluster.text.pipeline import Documents, Encoder
-from cluster.text.requests import Request
+from cluster.text.tokens.pipeline import Documents, Encoder
+from cluster.text.raw.requests import Request
 
 if TYPE_CHECKING:
     from cluster.predictor import Predictor

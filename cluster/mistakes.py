@@ -26,7 +26,7 @@ from cluster.config.schema import Multilabel, Recipe
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, MusterError, RunError
 from cluster.runs import RunFolder, open_run, read_json
-from cluster.text.read import Row, read_rows
+from cluster.text.raw.read import Row, read_rows
 
 LONGEST_TEXT = 1000  # characters of a document that are shown
 LINE_BITS = 40  # a source is the number of its file << 40 | its line: cluster/prepare.py

@@ -23,8 +23,8 @@ from cluster.answers import Form
 from cluster.crew import Crew, write, written
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, MusterError
 from cluster.runs import model_folder
-from cluster.text.pipeline import Encoder, tools_of
-from cluster.text.requests import Request, from_arguments, from_file, from_stream, same_file
+from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
+from cluster.text.tokens.pipeline import Encoder, tools_of
 
 LARGE_FILE_BYTES = 1 << 20
 """For a larger one the workers are started at once."""

@@ -21,7 +21,7 @@ from cluster.runs import model_folder
 from cluster.tasks.build import build_for_inference
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
-from cluster.text.pipeline import Documents, Encoder
+from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.training.checkpoint import verify_folder
 
 # Padding counted; one forward of a recurrent model holds a few hidden states for each.

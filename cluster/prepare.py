@@ -24,16 +24,16 @@ from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError
-from cluster.text import columns as all_columns
-from cluster.text import merge
-from cluster.text.catalogue import cache_folder
-from cluster.text.parts import ROWS_PER_BLOCK, Job, make_parts, spacy_without_torch
-from cluster.text.pipeline import ENCODER, Encoder
-from cluster.text.progress import RowsRead
-from cluster.text.read import blocks_of, resolve
-from cluster.text.splits import SPLITS, Assignment
-from cluster.text.tell import tell, tell_remarks
-from cluster.text.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
+from cluster.text.preparation import columns as all_columns
+from cluster.text.preparation import merge
+from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, make_parts, spacy_without_torch
+from cluster.text.preparation.progress import RowsRead
+from cluster.text.preparation.splits import SPLITS, Assignment
+from cluster.text.preparation.tell import tell, tell_remarks
+from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
+from cluster.text.raw.read import blocks_of, resolve
+from cluster.text.sets.catalogue import cache_folder
+from cluster.text.tokens.pipeline import ENCODER, Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000

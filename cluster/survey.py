@@ -30,12 +30,13 @@ from cluster.data.manifest import open_prepared
 from cluster.data.shards import ShardReader
 from cluster.errors import EXIT_DONE, DataError, MusterError, RecipeError
 from cluster.prepare import prepare, source_paths
-from cluster.text import catalogue, figures, revisit
-from cluster.text.pipeline import FIRST_WORD, UNKNOWN, Encoder
-from cluster.text.portrait import portrait
-from cluster.text.read import Row
-from cluster.text.revisit import LINE_BITS, Keys
-from cluster.text.sources import to_stderr
+from cluster.text.raw.read import Row
+from cluster.text.raw.sources import to_stderr
+from cluster.text.sets import catalogue
+from cluster.text.survey import figures, revisit
+from cluster.text.survey.portrait import portrait
+from cluster.text.survey.revisit import LINE_BITS, Keys
+from cluster.text.tokens.pipeline import FIRST_WORD, UNKNOWN, Encoder
 
 EVERY_WORD = 1_000_000
 """Words are counted one by one up to here."""

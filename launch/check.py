@@ -76,7 +76,7 @@ def missing_sources(recipe: Recipe) -> list[str]:
     ]
     if not unresolved:
         return []
-    catalogue = {entry["name"]: entry for entry in local.answer("cluster.text.catalogue", ["list", "--json"])}
+    catalogue = {entry["name"]: entry for entry in local.answer("cluster.text.sets.catalogue", ["list", "--json"])}
     return [line for slot, source in unresolved if (line := _missing(slot, source, catalogue))]
 
 

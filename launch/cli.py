@@ -68,7 +68,7 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
         if name == "predict":
             local.become("cluster.predict", arguments)
         if name == "data":
-            local.become("cluster.text.catalogue", arguments)
+            local.become("cluster.text.sets.catalogue", arguments)
         if name == "inspect" and options.what == "data":
             local.become("cluster.survey", _of_survey(options))
         from launch import commands

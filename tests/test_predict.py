@@ -25,8 +25,8 @@ from cluster.errors import RunError
 from cluster.models.build import build_model
 from cluster.predict import main
 from cluster.predictor import Predictor
-from cluster.text.pipeline import Encoder
-from cluster.text.requests import Request, from_file
+from cluster.text.raw.requests import Request, from_file
+from cluster.text.tokens.pipeline import Encoder
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["good", "bad", "film", "the", "a"]

@@ -20,7 +20,7 @@ from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
 from cluster.errors import DataError, Interrupted, RecipeError
 from cluster.prepare import prepare, prepare_evaluation
-from cluster.text.pipeline import Encoder
+from cluster.text.tokens.pipeline import Encoder
 
 WORDS = "film plot actor scene bad good dull warm funny slow quick the a of and very not great :) don't".split()  # noqa: SIM905
 

@@ -57,8 +57,8 @@ def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[
 
 def _take_vectors(model: nn.Module, path: Path, prepared: Path, note: Callable[[str], None]) -> None:
     # A rank on prepared data needs the text rooms for this alone.
-    from cluster.text.pipeline import Encoder
-    from cluster.text.vectors import load_vectors
+    from cluster.text.tokens.pipeline import Encoder
+    from cluster.text.tokens.vectors import load_vectors
 
     embedding = word_embedding(model)
     encoder = Encoder.load(prepared)

@@ -110,7 +110,7 @@ def test_predict_and_data_hand_their_words_on_as_they_are(monkeypatch):
     assert main(["inspect", "data", "a.csv", "--json", "data.label=topic"]) == 0
     assert handed == [
         ("cluster.predict", words),
-        ("cluster.text.catalogue", ["fetch", "reuters-r8", "--json"]),
+        ("cluster.text.sets.catalogue", ["fetch", "reuters-r8", "--json"]),
         ("cluster.survey", ["a.csv", "data.label=topic", "--json"]),
     ]
 

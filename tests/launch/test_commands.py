@@ -30,7 +30,7 @@ def programs(monkeypatch, tmp_path):
         "cluster.prepare": {"prepared": str(tmp_path / "prepared"), "report": {}},
         "cluster.baseline": BASELINE,
         "cluster.agent": EVALUATION,
-        "cluster.text.catalogue": [{"name": "movie-sentences", "splits": {"train": "", "test": ""}}],
+        "cluster.text.sets.catalogue": [{"name": "movie-sentences", "splits": {"train": "", "test": ""}}],
     }
 
     def answer(module, arguments):

@@ -1,0 +1,219 @@
+"""The second half of preparation: from the parts and their columns to vocabulary and shards.
+
+Holds the distinct words besides the columns, never the texts.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import Data, TaskKind, Text
+from cluster.data.shards import SplitWriter
+from cluster.errors import DataError
+from cluster.text.preparation.columns import Columns, Rejection, refuse_bad_rows
+from cluster.text.preparation.parts import Part
+from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
+from cluster.text.preparation.truth import TruthTally, class_numbers, truth_of
+from cluster.text.raw.read import blocks, parse
+from cluster.text.tokens import pieces
+from cluster.text.tokens.numbering import Numbers
+from cluster.text.tokens.pipeline import Documents, Encoder
+from cluster.text.tokens.weights import inverse_document_frequency
+
+RECORDED_REJECTED = 1000
+
+Counts = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int8]
+
+
+def fit_encoder(parts: Sequence[Path], columns: Columns, places_N: Places, text: Text) -> tuple[Encoder, int]:
+    """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError."""
+    numbers, counted, frequencies = _count(parts, columns, places_N)
+    counts = dict(zip(numbers, counted.tolist(), strict=False))
+    if text.tokens == "bpe":
+        learned = pieces.learn(counts, text)
+        encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned)
+        if _idf(text):
+            encoder = Encoder(text, learned.words, _idf_of_pieces(parts, columns, places_N, encoder), learned)
+        return encoder, len(counts)
+    kept = vocabulary(counts, text.vocabulary_size, text.min_count)
+    if not kept:
+        raise DataError(
+            f"no word stands in the training split text.min_count = {text.min_count} times: lower it"
+            + (", or keep more of the tokens." if counts == {} else ".")
+        )
+    idf = None
+    if _idf(text):
+        found = frequencies[[numbers[word] for word in kept]]
+        idf = inverse_document_frequency(found, int(np.count_nonzero(places_N == TRAIN)))
+    return Encoder(text, kept, idf), len(counts)
+
+
+def _idf(text: Text) -> bool:
+    return text.weights == "tfidf"
+
+
+def _count(parts: Sequence[Path], columns: Columns, places_N: Places) -> tuple[Numbers, Counts, Counts]:
+    """The words of the training split by number, how often each stands there, and in how many documents."""
+    numbers = Numbers()
+    counts, frequencies = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
+    for index, path in enumerate(parts):
+        part = Part(path, "tokens", "lengths", "cut", "words")
+        words = part.items("words")
+        train = part.numbered.chosen(places_N[columns.of_part(index)] == TRAIN)
+        local = np.bincount(train.tokens_N, minlength=len(words))
+        seen = np.flatnonzero(local)
+        where = np.fromiter((numbers[words[word]] for word in seen.tolist()), dtype=np.int64, count=seen.size)
+        while len(numbers) > counts.size:
+            counts, frequencies = np.pad(counts, (0, counts.size)), np.pad(frequencies, (0, frequencies.size))
+        counts[where] += local[seen]
+        frequencies[where] += _documents_with(train.tokens_N, train.lengths_B, len(words))[seen]
+    return numbers, counts, frequencies
+
+
+def _documents_with(tokens_N: npt.NDArray[np.uint32], lengths_B: npt.NDArray[np.uint32], size: int) -> Counts:
+    """In how many documents each of `size` tokens stands."""
+    documents = np.repeat(np.arange(lengths_B.size, dtype=np.uint64), lengths_B)
+    pairs = np.unique(documents << np.uint64(32) | tokens_N)
+    return np.bincount((pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), minlength=size)
+
+
+def _idf_of_pieces(
+    parts: Sequence[Path], columns: Columns, places_N: Places, encoder: Encoder
+) -> npt.NDArray[np.float64]:
+    """A stretch's pieces are known only once they are learned: so the parts are read another time."""
+    frequencies = np.zeros(encoder.rows, dtype=np.int64)
+    for index, path in enumerate(parts):
+        part = Part(path, "tokens", "lengths", "cut", "words")
+        train = part.numbered.chosen(places_N[columns.of_part(index)] == TRAIN)
+        tokens, lengths, _ = encoder.looked_up(train, encoder.table(part.items("words")))
+        frequencies += _documents_with(tokens, lengths, encoder.rows)
+    return inverse_document_frequency(frequencies[-len(encoder.words) :], int(np.count_nonzero(places_N == TRAIN)))
+
+
+def write_splits(
+    parts: Sequence[Path],
+    columns: Columns,
+    places_N: Places,
+    labels: Sequence[str],
+    encoder: Encoder,
+    task: TaskKind,
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Shards of every split that has documents: manifest entries, and what there is to report, by split."""
+    classes = class_numbers(columns.label_names, labels)
+    tallies = {index: _Tally(task) for index in np.unique(places_N[places_N >= 0]).tolist()}
+    with contextlib.ExitStack() as stack:
+        open_writer = _writer(folder, encoder, task, len(labels))
+        writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
+        before = 0  # labels of the parts before
+        for number, path in enumerate(parts):
+            part = Part(path)
+            table, numbered = encoder.table(part.items("words")), part.numbered
+            here = columns.of_part(number)
+            truth = columns.truth.of_rows(here, before)
+            before += truth.labels_M.size
+            for index, writer in writers.items():
+                chosen = places_N[here] == index
+                if not chosen.any():
+                    continue
+                encoded, wanted = encoder.documents(numbered.chosen(chosen), table), truth.chosen(chosen)
+                column = wanted.column(task, classes, len(labels))
+                writer.append(encoded.tokens, encoded.lengths, column, part["sources"][chosen], encoded.beside)
+                tallies[index].truth.add(wanted, columns.label_names)
+                tallies[index].add(encoded)
+        entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
+    return entries, {SPLITS[index]: tally.report(labels) for index, tally in tallies.items()}
+
+
+def _writer(folder: Path, encoder: Encoder, task: TaskKind, classes: int) -> Callable[[str], SplitWriter]:
+    def open_writer(split: str) -> SplitWriter:
+        return SplitWriter(
+            folder,
+            split,
+            vocabulary_rows=encoder.rows,
+            layout="bag" if encoder.weighted else "sequence",
+            tag_rows=len(encoder.tags) + 1 if encoder.tagged else 0,
+            task=task,
+            classes=classes,
+        )
+
+    return open_writer
+
+
+class _Tally:
+    """What is counted of one split while it is written."""
+
+    def __init__(self, task: TaskKind) -> None:
+        self.truth = TruthTally(task)
+        self.tokens = self.unknown_tokens = self.cut = self.without_known_word = 0
+
+    def add(self, encoded: Documents) -> None:
+        self.tokens += encoded.read
+        self.unknown_tokens += encoded.unknown
+        self.cut += encoded.cut
+        self.without_known_word += encoded.without_known_word
+
+    def report(self, labels: Sequence[str]) -> dict[str, Any]:
+        return {
+            "documents": self.truth.documents,
+            "tokens": self.tokens,
+            "unknown_tokens": self.unknown_tokens,
+            "cut": self.cut,
+            "without_known_word": self.without_known_word,
+            **self.truth.report(labels),
+        }
+
+
+def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[str, Any]:
+    """What a manifest says of the layout, the vocabulary and the task."""
+    return {
+        "layout": "bag" if encoder.weighted else "sequence",
+        "vocabulary_rows": encoder.rows,
+        "task": task,
+        "labels": list(labels),
+        "tags": encoder.tags,
+    }
+
+
+def encode_files(
+    files: Sequence[Path], data: Data, encoder: Encoder, labels: Sequence[str], task: TaskKind, folder: Path
+) -> dict[str, Any]:
+    """Foreign files as the split "test", block by block: what the manifest is to say. Raises DataError."""
+    tally, rejected, rows_read = _Tally(task), list[Rejection](), 0
+    with _writer(folder, encoder, task, len(labels))("test") as writer:
+        for number, path in enumerate(files):
+            for block in blocks(path, data):
+                rows, bad = parse(block, data, task)
+                rows_read += len(rows) + len(bad)
+                rejected += [(row.file, row.line, row.reason) for row in bad]
+                encoded = encoder.encode([row.text for row in rows])
+                truth, names = truth_of(rows)
+                column = truth.column(task, class_numbers(names, labels), len(labels))
+                sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
+                writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside)
+                tally.truth.add(truth, names)
+                tally.add(encoded)
+        refuse_bad_rows(rejected, rows_read, data.bad_rows)
+        if not tally.truth.documents:
+            raise DataError(f"there is no row to evaluate in {', '.join(map(str, files))}.")
+        entry = writer.close()
+    split = tally.report(labels)
+    return {
+        **what_it_is(encoder, labels, task),
+        "splits": {"test": entry},
+        "report": {
+            "rows": rows_read,
+            "documents": split["documents"],
+            "rejected": len(rejected),
+            "rejected_rows": [list(rejection) for rejection in rejected[:RECORDED_REJECTED]],
+            "duplicates": {},
+            "splits": {"test": split},
+            "unknown_labels": {"test": split["unknown_labels"]} if split["unknown_labels"] else {},
+            "max_tokens": encoder.text.max_tokens,
+        },
+    }

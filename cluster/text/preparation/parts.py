@@ -1,0 +1,197 @@
+"""The slow half of preparation, block by block: read, tokenize, number the tokens, write a part to the disk.
+
+A part knows nothing of splits or vocabulary: its tokens are numbers into its own list of words. So parts can be made in
+any order by any process, and those that a killed preparation finished are used again.
+"""
+
+import ctypes
+import functools
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import Data, TaskKind, Text
+from cluster.data.durable import write_atomically
+from cluster.errors import InfrastructureError
+from cluster.text.keys import text_key
+from cluster.text.preparation.truth import truth_of
+from cluster.text.raw.read import Block, parse
+from cluster.text.tokens.found import Splits
+from cluster.text.tokens.numbering import Numbered, number, splits_of
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ROWS_PER_BLOCK = 8192
+# Jobs handed out beyond those being worked on: enough to keep workers busy, few enough to hold little text.
+JOBS_WAITING_PER_WORKER = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One block of one source file, and the file its part goes to."""
+
+    source: int
+    """Index of the file among all sources; of the first, where a block holds several."""
+    block: Block
+    target: Path
+
+
+class Part:
+    """Arrays of a finished part, those named or all; opened and closed at once. Raises what a damaged zip file raises.
+
+    `tokens` u32 [N] into `words` and, with `text.tags`, `tags` u8 [N]; `lengths` u32 [B]; `labels` i64 [M] into
+    `label_names`, of all documents one after the other, and how many each has, `label_counts` u32 [B]; `targets` f64
+    [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]: was the document
+    longer than `text.max_tokens`?
+    """
+
+    def __init__(self, path: Path, *names: str) -> None:
+        with np.load(path, allow_pickle=False) as arrays:
+            self._arrays = {name: arrays[name] for name in names or arrays.files}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = self._arrays[name]
+        return array
+
+    @property
+    def numbered(self) -> Numbered:
+        return Numbered(self["tokens"], self["lengths"], self["cut"], self._arrays.get("tags"))
+
+    def items(self, name: str) -> list[Any]:
+        """The lists `words`, `label_names` (of strings) and `rejected` (of [file, line, reason])."""
+        items: list[Any] = json.loads(self._arrays[name].tobytes())
+        return items
+
+
+def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) -> int:
+    """Reads, tokenizes and writes one part; returns how many rows it read, rejected ones included."""
+    rows, rejected = parse(job.block, data, task)
+    numbered, words = number((row.text for row in rows), splits, text)
+    truth, names = truth_of(rows)
+    keys = _keys(row.text for row in rows)
+    arrays: dict[str, Any] = {
+        "tokens": numbered.tokens_N,
+        "lengths": numbered.lengths_B,
+        "cut": numbered.cut_B,
+        "labels": truth.labels_M,
+        "label_counts": truth.counts_B,
+        "targets": truth.targets_B,
+        "sources": np.array([(job.source << 40) + row.line for row in rows], dtype=np.uint64),
+        "keys": keys,
+        "groups": _keys(row.group for row in rows) if data.group else keys,
+        "words": _json(words),
+        "label_names": _json(names),
+        "rejected": _json([[bad.file, bad.line, bad.reason] for bad in rejected]),
+    }
+    if numbered.tags_N is not None:
+        arrays["tags"] = numbered.tags_N
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_atomically(job.target, file.getvalue())
+    return len(rows) + len(rejected)
+
+
+def make_parts(
+    jobs: Iterable[Job], data: Data, text: Text, task: TaskKind, workers: int, done: Callable[[int], None]
+) -> None:
+    """Makes the parts that are not there yet; `done` gets the rows of each new one. `workers` 0: in this process.
+
+    Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
+    """
+    missing = (job for job in jobs if not _is_whole(job.target))
+    if workers == 0:
+        splits = None
+        for job in missing:
+            splits = splits or splits_of(text)
+            done(make_part(job, data, text, task, splits))
+        return
+    # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task)) as pool:
+        try:
+            for rows in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
+                done(rows)
+        except BrokenProcessPool:
+            raise InfrastructureError(
+                "A process that tokenizes died (out of memory?). The parts that were finished are kept: "
+                "the same command goes on from there."
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iterator[int]:
+    running: deque[Future[int]] = deque()
+    for job in jobs:
+        running.append(pool.submit(_work, job))
+        if len(running) >= limit:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+_worker: tuple[Data, Text, TaskKind] | None = None  # of this worker process, set once by its initializer
+
+
+def _begin_worker(data: Data, text: Text, task: TaskKind) -> None:
+    global _worker
+    # Ctrl-C reaches the whole process group: the parent alone decides. If the parent is killed, so are we; it may have
+    # died before this line, then init is our parent.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is None or os.getppid() != parent.pid:
+        os._exit(1)
+    spacy_without_torch(text)
+    _worker = (data, text, task)
+
+
+def spacy_without_torch(text: Text) -> None:
+    """Spare this process, which does nothing but prepare, a second: spaCy's import takes torch along if it finds it.
+
+    A trained pipeline may be made of torch, so it keeps it.
+    """
+    if not text.pipeline and "torch" not in sys.modules:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # "import torch" then fails: docs.python.org, import system
+
+
+def _work(job: Job) -> int:
+    assert _worker is not None
+    data, text, task = _worker
+    return make_part(job, data, text, task, _splits(text))
+
+
+@functools.cache
+def _splits(text: Text) -> Splits:
+    """Not made by the initializer: what is raised there ends a pool without saying why."""
+    return splits_of(text)
+
+
+def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    return np.fromiter((text_key(text) for text in texts), dtype=np.uint64)
+
+
+def _json(value: list[Any]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+
+
+def _is_whole(path: Path) -> bool:
+    """Was this part finished? Reading it checks the checksums of the zip file."""
+    try:
+        Part(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""What is to be predicted of each document: labels as numbers into a list of names, or a number.
+
+B documents, M labels of all of them together, C classes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import TaskKind
+from cluster.text.preparation.splits import in_order
+from cluster.text.raw.rows import Row
+from cluster.text.tokens.found import encodable
+from cluster.text.tokens.numbering import Numbers
+
+UNSEEN = -1
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labels of all documents, one after the other, and how many each has; `targets_B` is 0 but for regress."""
+
+    labels_M: npt.NDArray[np.int64]
+    counts_B: npt.NDArray[np.uint32]
+    targets_B: npt.NDArray[np.float64]
+
+    def chosen(self, chosen_B: npt.NDArray[np.bool_]) -> "Truth":
+        """Those documents alone."""
+        kept = np.repeat(chosen_B, self.counts_B)
+        return Truth(self.labels_M[kept], self.counts_B[chosen_B], self.targets_B[chosen_B])
+
+    def of_rows(self, rows: slice, labels_before: int) -> "Truth":
+        """Those documents alone, given how many labels stand before the first of them."""
+        counts = self.counts_B[rows]
+        labels = self.labels_M[labels_before : labels_before + int(counts.sum(dtype=np.int64))]
+        return Truth(labels, counts, self.targets_B[rows])
+
+    def same(self, task: TaskKind) -> npt.NDArray[np.int64]:
+        """A number for each document, equal where the same is to be predicted."""
+        match task:
+            case "classify":
+                return self.labels_M
+            case "regress":
+                found: npt.NDArray[np.int64] = np.unique(self.targets_B, return_inverse=True)[1].astype(np.int64)
+                return found
+            case "multilabel":
+                sets: dict[bytes, int] = {}
+                ends = np.cumsum(self.counts_B, dtype=np.int64)
+                spans = zip((ends - self.counts_B).tolist(), ends.tolist(), strict=True)
+                keys = (np.sort(self.labels_M[first:last]).tobytes() for first, last in spans)
+                return np.fromiter((sets.setdefault(key, len(sets)) for key in keys), np.int64, count=ends.size)
+            case _:
+                assert_never(task)
+
+    def column(self, task: TaskKind, numbers: npt.NDArray[np.int64], classes: int) -> npt.NDArray[Any]:
+        """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
+
+        i32 [B] (classify), f64 [B] (regress), or u8 [B, C] of 0 and 1 without the unseen labels (multilabel).
+        """
+        match task:
+            case "classify":
+                return numbers[self.labels_M].astype(np.int32)
+            case "regress":
+                return self.targets_B
+            case "multilabel":
+                column = np.zeros((self.counts_B.size, classes), dtype=np.uint8)
+                rows = np.repeat(np.arange(self.counts_B.size), self.counts_B)
+                found = numbers[self.labels_M]
+                column[rows[found >= 0], found[found >= 0]] = 1
+                return column
+            case _:
+                assert_never(task)
+
+
+def truth_of(rows: Sequence[Row]) -> tuple[Truth, list[str]]:
+    """What the rows say, and the names of their labels in the order of their first appearance."""
+    names = Numbers()
+    labels = [names[encodable(label)] for row in rows for label in row.labels]
+    counts = np.array([len(row.labels) for row in rows], dtype=np.uint32)
+    targets = np.array([row.target for row in rows], dtype=np.float64)
+    return Truth(np.array(labels, dtype=np.int64), counts, targets), list(names)
+
+
+def class_numbers(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The class of each name, -1 for one that is none."""
+    known = {name: number for number, name in enumerate(classes)}
+    return np.array([known.get(name, UNSEEN) for name in names], dtype=np.int64)
+
+
+class TruthTally:
+    """What a report says of the documents of one split, counted while they go by."""
+
+    def __init__(self, task: TaskKind) -> None:
+        self._task = task
+        self.documents = self._unlabelled = 0
+        self._labels: Counter[str] = Counter()
+        self._targets: list[npt.NDArray[np.float64]] = []
+
+    def add(self, truth: Truth, names: Sequence[str]) -> None:
+        """Some more documents; `names` are those of their labels."""
+        self.documents += truth.counts_B.size
+        if self._task == "regress":
+            self._targets.append(truth.targets_B)
+            return
+        self._unlabelled += int(np.count_nonzero(truth.counts_B == 0))
+        counts = np.bincount(truth.labels_M, minlength=len(names)).tolist()
+        self._labels.update({name: count for name, count in zip(names, counts, strict=True) if count})
+
+    def report(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Documents of each label, and of each that is no class; for regress the spread of the targets."""
+        unknown = in_order(set(self._labels) - set(classes))
+        report: dict[str, Any] = {
+            "labels": {name: self._labels[name] for name in classes if name in self._labels},
+            "unknown_labels": {name: self._labels[name] for name in unknown},
+        }
+        if self._task == "multilabel":
+            report["unlabelled"] = self._unlabelled
+        if self._task == "regress":
+            targets = np.concatenate([np.empty(0), *self._targets])
+            report["targets"] = {
+                "min": float(targets.min()),
+                "max": float(targets.max()),
+                "mean": float(targets.mean()),
+                "std": float(targets.std()),
+            }
+        return report

@@ -1,0 +1,96 @@
+"""What a recipe wants prepared, and the fingerprint by which it is found again."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from cluster.config.load import resolve
+from cluster.config.schema import Data, Recipe, TaskKind, Text
+from cluster.errors import RecipeError
+from cluster.runs import RunFolder
+from cluster.text.preparation.splits import SPLITS
+from cluster.text.raw.sources import told_by_place
+from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
+from cluster.text.tokens.tags import check_tags
+
+PREPARE_VERSION = 2
+"""Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """All that decides what is prepared, but for the files."""
+
+    data: Data
+    text: Text
+    task: TaskKind
+    encoder: Encoder | None
+    """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
+    encoder_sha256: str
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file: the split it was given for (index of `SPLITS`), and what it held when preparation began."""
+
+    slot: int
+    path: Path
+    size_bytes: int
+    changed_ns: int
+    sha256: str
+
+
+def wanted_by(recipe: Recipe) -> Wanted:
+    """The settings that preparation goes by. Raises RecipeError for what is not there, DataError for the encoder."""
+    if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
+        recipe = resolve(recipe)
+    text = recipe.text
+    check_tags(text)
+    if not recipe.model.start_from:
+        return Wanted(recipe.data, text, recipe.task.kind, None, "")
+    folder = RunFolder(Path(recipe.model.start_from)).model
+    if not (folder / ENCODER).is_file():
+        raise RecipeError(
+            f"model.start_from = {recipe.model.start_from!r}: there is no {folder / ENCODER}. Name the folder of a run "
+            "that has finished."
+        )
+    before = Encoder.load(folder)
+    same = replace(before.text, max_tokens=text.max_tokens)
+    differing = [name for name, value in asdict(same).items() if value != getattr(text, name)]
+    if differing:
+        told = "".join(
+            f"\n  text.{name} = {getattr(text, name)!r}, there {getattr(same, name)!r}" for name in differing
+        )
+        raise RecipeError(
+            f"model.start_from = {recipe.model.start_from!r}: its vocabulary is used, so all of [text] but max_tokens "
+            f"must be as it was there. Change these, or leave out model.start_from:{told}"
+        )
+    encoder = Encoder(text, before.words, before.idf, before.pieces)
+    encoder.tools = before.tools
+    digest = hashlib.sha256((folder / ENCODER).read_bytes()).hexdigest()
+    return Wanted(recipe.data, text, recipe.task.kind, encoder, digest)
+
+
+def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
+    """64 hexadecimal digits; paths are no part of it, but for what they tell: how a file is read, and its label."""
+    data = wanted.data
+    own = {slot: getattr(data, slot) if getattr(data, slot) in ("auto", "none") else "files" for slot in SPLITS[1:]}
+    settings = {
+        "version": PREPARE_VERSION,
+        "tools": tools_of(wanted.text),
+        "unicode": unicodedata.unidata_version,  # of Python: lower case and normal forms
+        "text": asdict(wanted.text) | {"pipeline": bool(wanted.text.pipeline)},  # which one, its hash tells
+        "encoder": wanted.encoder_sha256,
+        "task": wanted.task,
+        "fields": [data.text, data.label, data.group],
+        "label_separator": data.label_separator if wanted.task == "multilabel" else None,
+        "txt": data.txt,
+        "splits": own,
+        "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
+        "bad_rows": data.bad_rows,
+        "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

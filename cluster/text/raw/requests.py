@@ -1,0 +1,176 @@
+"""What is to be predicted: texts from arguments, a file or standard input, read lazily, bad lines as values."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, assert_never
+
+from cluster.errors import DataError
+from cluster.text.raw import columnar
+from cluster.text.raw.arrays import elements, is_array
+from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines
+from cluster.text.raw.tables import column_names, table
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text, with the fields of its row, if it has others; or the reason why there is none."""
+
+    line: int
+    text: str = ""
+    fields: dict[str, Any] | None = None
+    error: str = ""
+
+
+def from_arguments(texts: Sequence[str]) -> Iterator[Request]:
+    """One request for each; an empty text is an error."""
+    for number, text in enumerate(texts, start=1):
+        yield Request(number, text) if text.strip() else Request(number, error="empty text")
+
+
+def from_file(path: Path, field: str | None) -> Iterator[Request]:
+    """The rows of a file, whose name says what it holds, as everywhere in muster; `field` holds the text.
+
+    `.txt`, or a name that says nothing: one text a line, or one JSON object if a field is named. The file is opened at
+    once, read as the requests are taken. Raises DataError, also while they are.
+    """
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        kind = kind_of(path)
+    except DataError:
+        return _requests(_plain_lines(path), field)
+    name = field or "text"
+    match kind:
+        case "txt":
+            return _requests(lines(path), field)
+        case "jsonl":
+            return _requests(lines(path), name)
+        case "json":
+            return _array_requests(path, name) if is_array(path, name) else _requests(lines(path), name)
+        case "csv" | "tsv":
+            return _table_requests(path, name)
+        case "parquet" | "arrow":
+            return _columnar_requests(path, name)
+        case unknown:
+            assert_never(unknown)
+
+
+def from_stream(stream: IO[bytes], field: str | None) -> Iterator[Request]:
+    """One text a line, or one JSON object if a field is named."""
+    return _requests(_cut(stream), field)
+
+
+def _plain_lines(path: Path) -> Iterator[bytes | None]:
+    try:
+        with open(path, "rb") as file:
+            yield from _cut(file)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _cut(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Lines; None for one that is too long to hold."""
+    while line := stream.readline(LINE_LIMIT_BYTES + 1):
+        if len(line) <= LINE_LIMIT_BYTES:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(1 << 20)
+        yield None
+
+
+def _requests(found: Iterator[bytes | None], field: str | None) -> Iterator[Request]:
+    """Lines of white space alone are no requests, as everywhere in muster."""
+    for number, line in enumerate(found, start=1):
+        if line is None:
+            yield Request(number, error=f"longer than {LINE_LIMIT_BYTES >> 20} MiB")
+        elif line.strip():
+            yield _json_request(number, line, field) if field else _text_request(number, line)
+
+
+def _text_request(number: int, line: bytes) -> Request:
+    try:
+        text = line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        return Request(number, error=f"invalid UTF-8 at byte {error.start + 1}")
+    return Request(number, text) if text.strip() else Request(number, error="empty text")
+
+
+def _json_request(number: int, line: bytes, field: str) -> Request:
+    try:
+        fields = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Request(number, error=f"invalid UTF-8 at byte {error.start + 1}")
+    except (ValueError, RecursionError) as error:
+        return Request(number, error=f"broken JSON: {error}")
+    if not isinstance(fields, dict):
+        return Request(number, error="the line is not a JSON object")
+    return _request(number, fields, field)
+
+
+def _request(number: int, fields: dict[str, Any], field: str) -> Request:
+    if field not in fields:
+        there = ", ".join(map(repr, list(fields)[:8])) or "none"
+        return Request(number, error=f"no field {field!r} (there are: {there}); --field names another")
+    text = fields[field]
+    if not isinstance(text, str) or not text.strip():
+        return Request(number, error=f"field {field!r} is not a string with text in it")
+    return Request(number, text, fields)
+
+
+def _array_requests(path: Path, field: str) -> Iterator[Request]:
+    for number, fields in elements(path):
+        if isinstance(fields, dict):
+            yield _of_bytes(_request(number, fields, field))
+        else:
+            yield Request(number, error="the element is not a JSON object")
+
+
+def _table_requests(path: Path, field: str) -> Iterator[Request]:
+    names: list[str] = []
+    for number, cells in table(path):
+        if isinstance(cells, str):
+            yield Request(number, error=cells)
+        elif names:
+            yield _of_bytes(_request(number, dict(zip(names, cells, strict=True)), field))
+        else:
+            names = column_names(path, cells)
+            _require(path, names, field)
+
+
+def _columnar_requests(path: Path, field: str) -> Iterator[Request]:
+    names = columnar.column_names(path)
+    _require(path, names, field)
+    for number, values in columnar.rows(path, names, plain=[field]):
+        yield _of_bytes(_request(number, dict(zip(names, values, strict=True)), field))
+
+
+def _require(path: Path, names: list[str], field: str) -> None:
+    """One bad row for each would not be read to the end."""
+    if names.count(field) != 1:
+        what = f"no column {field!r}" if field not in names else f"more than one column {field!r}"
+        raise DataError(f"{path} has {what}; its columns are {names[:50]!r}. --field names the one with the text.")
+
+
+def _of_bytes(request: Request) -> Request:
+    """Bytes that are no UTF-8 came in as surrogates, U+DC80 to U+DCFF."""
+    try:
+        request.text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        if "\udc80" <= request.text[error.start] <= "\udcff":
+            return Request(request.line, error="invalid UTF-8")
+    return request
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Do both paths lead to one file that exists?"""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

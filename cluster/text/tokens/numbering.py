@@ -1,0 +1,85 @@
+"""Tokens as numbers into a list of the distinct words: what both a part on the disk and an encoded batch begin as.
+
+B documents, N tokens of all of them together.
+"""
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import Text
+from cluster.text.tokens.found import Splits
+
+Counts = npt.NDArray[np.uint32]
+
+
+class Numbers(dict[str, int]):
+    """Numbers for names, in the order of their first appearance."""
+
+    def __missing__(self, name: str) -> int:
+        number = self[name] = len(self)
+        return number
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Tokens of documents, one after the other: `tokens_N` into the list of words they belong to."""
+
+    tokens_N: Counts
+    lengths_B: Counts
+    cut_B: npt.NDArray[np.bool_]
+    """Was the document longer than `text.max_tokens`?"""
+    tags_N: npt.NDArray[np.uint8] | None
+    """The row of each token's part-of-speech tag, with `text.tags`."""
+
+    def chosen(self, chosen_B: npt.NDArray[np.bool_]) -> "Numbered":
+        """Those documents alone."""
+        kept = np.repeat(chosen_B, self.lengths_B)
+        tags = None if self.tags_N is None else self.tags_N[kept]
+        return Numbered(self.tokens_N[kept], self.lengths_B[chosen_B], self.cut_B[chosen_B], tags)
+
+
+def number(texts: Iterable[str], splits: Splits, text: Text) -> tuple[Numbered, list[str]]:
+    """The texts, cut to `text.max_tokens` tokens, and the distinct words in the order of their first appearance."""
+    words, limit = Numbers(), text.max_tokens
+    tokens, lengths, tags = array("I"), array("Q"), bytearray()
+    for found, rows in splits.each(texts):
+        lengths.append(len(found))
+        tokens.extend(map(words.__getitem__, found[:limit]))
+        tags += rows[:limit]
+    whole = np.array(lengths, dtype=np.uint64)
+    numbered = Numbered(
+        tokens_N=np.array(tokens, dtype=np.uint32),
+        lengths_B=np.minimum(whole, limit).astype(np.uint32),
+        cut_B=whole > limit,
+        tags_N=np.frombuffer(bytes(tags), dtype=np.uint8) if text.tags else None,
+    )
+    return numbered, list(words)
+
+
+def splits_of(text: Text) -> Splits:
+    """What splits texts as the settings say. Raises RecipeError if something that it needs is not there."""
+    if text.pipeline:
+        from cluster.text.tokens.tags import Tagger
+
+        return Tagger(text)
+    from cluster.text.tokens.characters import Characters
+    from cluster.text.tokens.tokenizer import Tokenizer
+
+    match text.tokens:
+        case "bpe":
+            from cluster.text.tokens.pieces import Stretches
+
+            return Stretches(text)
+        case "characters":
+            return Characters(text)
+        case "words":  # spaCy's words of Chinese are its characters, and need not be asked for
+            return Characters(text) if text.language == "zh" else Tokenizer(text)
+        case "jieba":
+            return Tokenizer(text)
+        case _:
+            assert_never(text.tokens)

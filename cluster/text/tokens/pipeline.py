@@ -1,0 +1,247 @@
+"""From text to numbers: tokens, a vocabulary, a bag or a sequence for each document.
+
+Neither spaCy nor `tokenizers` is imported before a text is met: a training rank may load an encoder without them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.config.schema import Text
+from cluster.data.durable import write_atomically
+from cluster.errors import DataError
+from cluster.text.tokens.found import Splits
+from cluster.text.tokens.numbering import Numbered, number, splits_of
+from cluster.text.tokens.pieces import Pieces
+from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
+from cluster.text.tokens.weights import bag
+
+ENCODER = "encoder.json"
+FORMAT = 2
+PAD, UNKNOWN, FIRST_WORD = 0, 1, 2
+
+Ids = npt.NDArray[np.uint32]
+
+
+def spacy_version() -> str:
+    """The installed spaCy's version, without importing it."""
+    return version("spacy")
+
+
+def tools_of(text: Text) -> dict[str, str]:
+    """What tokens depend on besides the settings: the versions of the packages in use, and of the pipeline.
+
+    Raises RecipeError if there is no such pipeline; a package that is missing is met (and named) later.
+    """
+    wanted = {
+        "spacy": True,
+        "jieba": text.tokens == "jieba",
+        "tokenizers": text.tokens == "bpe",
+        "spacy-lookups-data": text.lemmas == "table",
+    }
+    found = {}
+    for package in (package for package, is_used in wanted.items() if is_used):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    if text.pipeline:
+        identity = pipeline_identity(text.pipeline)
+        found["pipeline"] = f"{identity['name']} {identity['version']} (sha256 {identity['sha256']})"
+    return found
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Encoded documents: `tokens` flat, u32; `lengths` u32, one a document."""
+
+    tokens: Ids
+    lengths: Ids
+    beside: npt.NDArray[Any] | None
+    """One item a token: f32 weights in a bag, u8 rows of tags in a sequence with `text.tags`, else None."""
+    cut: int
+    """How many documents were cut to `text.max_tokens`."""
+    read: int
+    """Tokens of the texts, after cutting; a bag holds fewer, the distinct known ones."""
+    unknown: int
+    """Tokens that are not in the vocabulary; a bag leaves them out, a sequence holds id 1 in their place."""
+    without_known_word: int
+    """Documents all of whose tokens are unknown: empty bags, sequences of id 1 (one, where nothing was left)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What each of W words is to a model: `counts_W[w]` rows of `rows`, one word after the other; None: one each."""
+
+    rows: Ids
+    counts_W: Ids | None
+
+
+class Encoder:
+    """Settings, vocabulary and idf: all that turns text into what the model was trained on.
+
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`. `idf` (f64, one a word) belongs to `text.weights = "tfidf"`, `pieces`
+    (whose words they are then) to `text.tokens = "bpe"`.
+    """
+
+    def __init__(
+        self, text: Text, words: Sequence[str], idf: npt.NDArray[np.float64] | None, pieces: Pieces | None = None
+    ) -> None:
+        if (text.weights == "tfidf") != (idf is not None) or (idf is not None and len(idf) != len(words)):
+            raise ValueError(f"weights {text.weights!r}, {len(words)} words, idf {None if idf is None else len(idf)}")
+        if (text.tokens == "bpe") != (pieces is not None) or (pieces is not None and pieces.words != list(words)):
+            raise ValueError(f"tokens {text.tokens!r}, and {'other' if pieces else 'no'} pieces")
+        self.text, self.words, self.idf, self.pieces = text, list(words), idf, pieces
+        self.tools: dict[str, str] | None = None
+        """`tools_of` where it was made; None until it is saved for the first time."""
+        self._rows: dict[str, int] = {}
+        self._splits: Splits | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table."""
+        return FIRST_WORD + len(self.words)
+
+    @property
+    def weighted(self) -> bool:
+        """Does it make bags (else sequences)?"""
+        return self.text.weights != "none"
+
+    @property
+    def tagged(self) -> bool:
+        """Do part-of-speech tags stand beside the tokens?"""
+        return self.text.tags
+
+    @property
+    def tags(self) -> list[str]:
+        """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
+        return list(UNIVERSAL_TAGS) if self.text.tags else []
+
+    @property
+    def spacy_version(self) -> str:
+        """The spaCy that the vocabulary was made with."""
+        return (self.tools or {}).get("spacy") or spacy_version()
+
+    def rows_of(self, words: Iterable[str]) -> Ids:
+        """The row of each word, 1 for an unknown one."""
+        if not self._rows:
+            self._rows = {word: row for row, word in enumerate(self.words, start=FIRST_WORD)}
+        rows = self._rows
+        return np.fromiter((rows.get(word, UNKNOWN) for word in words), dtype=np.uint32)
+
+    def table(self, words: Sequence[str]) -> Table:
+        """The rows of distinct words as `number` gives them."""
+        if self.pieces is None:
+            return Table(self.rows_of(words), None)
+        numbers, counts = self.pieces.numbers(words)
+        return Table(numbers + np.uint32(FIRST_WORD), counts)
+
+    def looked_up(self, numbered: Numbered, table: Table) -> tuple[Ids, Ids, npt.NDArray[np.bool_]]:
+        """The rows of all tokens, how many each document has, and which documents were cut."""
+        if table.counts_W is None:
+            return table.rows[numbered.tokens_N], numbered.lengths_B, numbered.cut_B
+        return _expanded(numbered, table.rows, table.counts_W, self.text.max_tokens)
+
+    def documents(self, numbered: Numbered, table: Table) -> Documents:
+        """Documents from the numbers of their words, given what each word is."""
+        tokens, lengths, cut = self.looked_up(numbered, table)
+        known = tokens > UNKNOWN
+        of_document = np.repeat(np.arange(lengths.size), lengths)
+        counted = (
+            int(np.count_nonzero(cut)),
+            known.size,
+            int(known.size - np.count_nonzero(known)),
+            lengths.size - int(np.count_nonzero(np.bincount(of_document[known], minlength=lengths.size))),
+        )
+        if self.weighted:
+            return Documents(*bag(tokens, lengths, self.text.weights, self.idf), *counted)
+        return Documents(*_never_empty(tokens, lengths, numbered.tags_N), *counted)
+
+    def encode(self, texts: Sequence[str]) -> Documents:
+        """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`.
+
+        Raises RecipeError if something that it needs (a package, a pipeline) is not there.
+        """
+        if self._splits is None:
+            self._splits = splits_of(self.text)
+        numbered, words = number(texts, self._splits, self.text)
+        return self.documents(numbered, self.table(words))
+
+    def save(self, folder: Path) -> None:
+        """Writes `encoder.json`, atomically. Raises OSError, RecipeError if the pipeline is not there any more."""
+        if self.tools is None:
+            self.tools = tools_of(self.text)
+        contents = {
+            "format": FORMAT,
+            "tools": self.tools,
+            "text": asdict(self.text),
+            "words": self.words,
+            "idf": None if self.idf is None else self.idf.tolist(),
+            "tokenizer": None if self.pieces is None else self.pieces.contents,
+        }
+        write_atomically(folder / ENCODER, json.dumps(contents, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Encoder":
+        """Reads what `save` wrote; needs neither spaCy, tokenizers nor torch. Raises DataError."""
+        path = folder / ENCODER
+        try:
+            contents = json.loads(path.read_bytes())
+            if contents["format"] not in (1, FORMAT):  # 1 had spaCy's words alone
+                raise DataError(f"{path} has format {contents['format']}, this version of muster reads {FORMAT}.")
+            words, idf = contents["words"], contents["idf"]
+            if not all(isinstance(word, str) for word in words):
+                raise TypeError("a word is not a string")
+            pieces = contents.get("tokenizer")
+            encoder = cls(
+                _settings(contents["text"]),
+                words,
+                None if idf is None else np.array(idf, dtype=np.float64),
+                None if pieces is None else Pieces(pieces),
+            )
+            tools: dict[str, str] = contents["tools"] if contents["format"] == FORMAT else {"spacy": contents["spacy"]}
+            encoder.tools = {str(name): str(found) for name, found in tools.items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(
+                f"{path} is no whole encoder ({error!r}): prepare the data, or copy the model, again."
+            ) from None
+        return encoder
+
+
+def _settings(text: Mapping[str, Any]) -> Text:
+    """JSON has lists where settings have tuples."""
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in text.items()}
+    return Text(**values)
+
+
+def _expanded(numbered: Numbered, rows: Ids, counts_W: Ids, limit: int) -> tuple[Ids, Ids, npt.NDArray[np.bool_]]:
+    """Rows, lengths and which documents were cut, with `counts_W` rows in each word's place and at most `limit`."""
+    starts_W = np.cumsum(counts_W, dtype=np.int64) - counts_W
+    counts_N = counts_W[numbered.tokens_N].astype(np.int64)
+    ends_N = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts_N)])
+    ends_B = np.cumsum(numbered.lengths_B, dtype=np.int64)
+    first_B = ends_N[ends_B - numbered.lengths_B]
+    whole_B = ends_N[ends_B] - first_B
+    places = np.repeat(starts_W[numbered.tokens_N] - ends_N[:-1], counts_N) + np.arange(int(ends_N[-1]))
+    lengths_B = np.minimum(whole_B, limit)
+    kept = np.arange(places.size) - np.repeat(first_B, whole_B) < limit
+    return rows[places[kept]], lengths_B.astype(np.uint32), numbered.cut_B | (whole_B > limit)
+
+
+def _never_empty(
+    tokens: Ids, lengths: Ids, tags: npt.NDArray[np.uint8] | None
+) -> tuple[Ids, Ids, npt.NDArray[np.uint8] | None]:
+    """A document of which filters left nothing becomes one `<unk>`: recurrent models cannot read an empty sequence."""
+    empty = lengths == 0
+    if not empty.any():
+        return tokens, lengths, tags
+    where = (np.cumsum(lengths, dtype=np.int64) - lengths)[empty]
+    if tags is not None:
+        tags = np.insert(tags, where, np.uint8(OTHER))
+    return np.insert(tokens, where, np.uint32(UNKNOWN)), np.maximum(lengths, 1).astype(np.uint32), tags
