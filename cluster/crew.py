@@ -12,19 +12,21 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
+from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cluster.answers import Form, Written
 from cluster.errors import InfrastructureError
-from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.text.raw.requests import Request
+from cluster.text.tokens.pipeline import Documents, Encoder
 
 if TYPE_CHECKING:
     from cluster.predictor import Predictor
@@ -92,13 +94,25 @@ def _texts(requests: Sequence[Request]) -> list[str]:
     return [request.text for request in requests if not request.error]
 
 
+class _Spawn(SpawnContext):
+    """Starts processes anew (a forked one would inherit locks that torch's threads hold at that moment) and notes
+    each of them, which a pool does not tell."""
+
+    def __init__(self, started: list[BaseProcess]) -> None:
+        super().__init__()
+        self._started = started
+
+    def Process(self, *given: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        self._started.append(process := SpawnProcess(*given, **named))
+        return process
+
+
 class Crew:
     """So many worker processes, none until `start`. They end when the block does, and with this process, whatever
     becomes of it."""
 
     def __init__(self, folder: Path, form: Form, workers: int) -> None:
         self._folder, self._form, self._workers = folder, form, workers
-        self._before = set(multiprocessing.active_children())
         self._members: list[BaseProcess] = []
         self._pool: ProcessPoolExecutor | None = None
         self._warm: list[Future[None]] = []
@@ -121,8 +135,7 @@ class Crew:
         """Starts the workers, with the `whole` predictor or with the encoder alone; that takes a second or two."""
         if self._workers == 0 or self._pool is not None:
             return
-        # spawn: a forked child would inherit locks that torch's threads hold at that moment
-        context = multiprocessing.get_context("spawn")
+        context = _Spawn(self._members)
         self._pool = ProcessPoolExecutor(self._workers, context, _begin_worker, (self._folder, self._form))
         self._warm = [self._submit(_warm, whole) for _ in range(self._workers)]
 
@@ -170,8 +183,6 @@ class Crew:
             future = self._pool.submit(work, what)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if len(self._members) < self._workers:
-            self._members = [child for child in multiprocessing.active_children() if child not in self._before]
         return future
 
     def _written(self, chunk: _Chunk, predictor: "Predictor") -> Written:
@@ -182,12 +193,14 @@ class Crew:
 
     def _casualty(self) -> str:
         """Who died first; the pool ends all others by SIGTERM."""
-        for member in self._members:
-            member.join(timeout=5)
+        deadline = time.monotonic() + 5
+        # The pool's own thread waits for them too, and may have taken an exit code without having noted it yet.
+        while any(member.exitcode is None for member in self._members) and time.monotonic() < deadline:
+            time.sleep(0.01)
         dead = [member for member in self._members if member.exitcode not in (None, 0, -signal.SIGTERM)]
-        if not dead or dead[0].exitcode is None:
+        code = dead[0].exitcode if dead else None
+        if code is None:
             return "A process that predicts was ended"
-        code = dead[0].exitcode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return f"Process {dead[0].pid}, which predicts a share of the texts, {how}"
 

@@ -30,20 +30,20 @@ def begin(model: nn.Module, config: Model, manifest: Manifest, world: World, not
 
 def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[str], None]) -> None:
     """Every tensor that a finished run's model has by the same name and shape; the last layer only if the labels are
-    the same, too. Raises RunError if nothing fits."""
+    the same, too. Raises RunError if nothing fits, or nothing but the last layer."""
     folder = run / "model"
     verify_folder(folder)
     labels = read_json(folder / "model.json").get("labels")
     theirs = load_file(folder / "weights.safetensors")
     own = model.state_dict()
+    last_layer = [name for name, _ in model.named_parameters()][-2:]
     names = [name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape]
     if labels != list(manifest.labels):
-        last_layer = [name for name, _ in model.named_parameters()][-2:]
         names = [name for name in names if name not in last_layer]
-    if not names:
+    if not names or (set(names) <= set(last_layer) < set(own)):
         raise RunError(
-            f"model.start_from = {str(run)!r}: no tensor of its model has the name and shape of one of this recipe's. "
-            f"Use the model settings of {run / 'recipe.toml'}, or begin anew."
+            f"model.start_from = {str(run)!r}: no tensor below the last layer of its model has the name and shape of "
+            f"one of this recipe's. Use the model settings of {run / 'recipe.toml'}, or begin anew."
         )
     with torch.no_grad():
         for name in names:
@@ -56,7 +56,7 @@ def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[
 
 
 def _take_vectors(model: nn.Module, path: Path, prepared: Path, note: Callable[[str], None]) -> None:
-    # A rank on prepared data needs the text rooms for this alone.
+    # Of all that a rank does, this alone needs the text rooms.
     from cluster.text.tokens.pipeline import Encoder
     from cluster.text.tokens.vectors import load_vectors
 

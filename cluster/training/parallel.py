@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import inspect
 import os
 import platform
 import signal
@@ -22,12 +23,17 @@ from cluster.plan.plan import Machine, Plan
 BUCKET_MEBIBYTES = 25
 """Gradients are summed in buckets of this size (torch's default); the order of summation, so the bits, depend on it."""
 
+_NO_FORWARD_SYNC: dict[str, Any] = {
+    # torch 2.13 gave the option another name, and warns of the old one.
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers": False
+}
 
 _ended: list[Any] = []
 """Groups that are over, kept from being deleted: the last reference to a gloo group is DDP's, whose deletion joins
-gloo's
-threads while it holds the interpreter's lock, and a thread that still lets go of a tensor wants that lock (torch 2.13:
-about one end in ten hung). The process's end takes them along; see `leave`."""
+gloo's threads while it holds the interpreter's lock, and a thread that still lets go of a tensor wants that lock
+(torch 2.13: about one end in ten hung). The process's end takes them along; see `leave`."""
 
 
 def leave(exit_code: int) -> NoReturn:
@@ -151,16 +157,19 @@ def _leave_group() -> None:
 
 
 def wrapped(model: nn.Module, world: World) -> nn.Module:
-    """The model on its device, with gradients averaged over ranks if there are several. A collective."""
+    """The model on its device, as rank 0 has it, with gradients averaged over ranks if there are several.
+    Collectives."""
     model = model.to(world.device)
     if world.size == 1:
         return model
+    for buffer in model.buffers():  # DDP sees to the parameters alone
+        dist.broadcast(buffer, src=0)
     return DistributedDataParallel(
         model,
         device_ids=[world.device.index] if world.device.type == "cuda" else None,
         bucket_cap_mb=BUCKET_MEBIBYTES,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
+        **_NO_FORWARD_SYNC,
     )
 
 

@@ -121,6 +121,10 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
 def _aim(label: Any, data: Data, task: TaskKind) -> tuple[tuple[str, ...], float]:
     """Labels and target, whichever the task has."""
     match task:
+        case "classify" if isinstance(label, list):
+            raise _Bad(f'field {data.label!r} is a list; only task.kind = "multilabel" takes several labels')
+        case "classify" if isinstance(label, float) and math.isfinite(label) and not label.is_integer():
+            raise _Bad(f'field {data.label!r} is a number ({label}); only task.kind = "regress" takes those')
         case "classify":
             return (_name(label, data.label),), 0.0
         case "multilabel":

@@ -79,7 +79,7 @@ def test_labels_of_any_type(tmp_path, label, task, expected):
         ("label", pa.array(["a", None, "b"]), "classify", "field 'label' is null"),
         ("label", pa.array([1, None, 1]), "regress", "field 'label' is null, not a number"),
         ("label", pa.array([1.0, float("nan"), 1.0]), "regress", "not a finite number"),
-        ("label", pa.array([1.0, 2.5, 1.0]), "classify", "field 'label' is a number (2.5), not"),
+        ("label", pa.array([1.0, 2.5, 1.0]), "classify", "field 'label' is a number (2.5); only"),
         ("label", pa.array([["a"], None, []]), "multilabel", "field 'label' is null, not a list"),
         ("label", pa.array([["a"], [None], []]), "multilabel", "field 'label' holds null"),
     ],
