@@ -185,7 +185,7 @@ def _predict(built: argparse.ArgumentParser) -> None:
     built.add_argument(
         "texts", nargs="*", default=[], metavar="TEXT", help="texts to answer for; without any, lines of stdin"
     )
-    built.add_argument("--input", metavar="FILE", help="a file of texts (.jsonl, .csv, .parquet, text lines, ...)")
+    built.add_argument("--input", metavar="FILE", help="texts: .jsonl .json .csv .tsv .txt .parquet, also .gz .zst")
     built.add_argument("--output", metavar="FILE", help="where to write answers, as JSON lines")
     built.add_argument(
         "--field", metavar="NAME", help="the field of --input that holds the text (default: as in training)"
