@@ -26,7 +26,7 @@ from cluster.prepare import prepare, source_paths, to_stderr
 from cluster.text.raw.read import Row, read_rows
 
 RESULT = "baseline.json"
-BASELINE_VERSION = 2
+BASELINE_VERSION = 3
 MODELS = {
     "classify": "TF-IDF + logistic regression (scikit-learn)",
     "multilabel": "TF-IDF + logistic regression for each label (scikit-learn)",
@@ -107,15 +107,18 @@ def _one_label(train: ShardReader) -> Fitted:
 def _labels(train: ShardReader) -> Fitted:
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.multioutput import MultiOutputClassifier
 
-    class OneLabel(LogisticRegression):  # type: ignore[misc]
-        """A label that every document has, or none, cannot be fitted; it can be repeated."""
+    class EachLabel:
+        """A model for each label. One that every document has, or none, cannot be fitted; it can be repeated."""
 
-        def fit(self, features: Any, wanted: Array, **options: Any) -> Any:
-            return (super().fit if len(set(wanted.tolist())) > 1 else DummyClassifier().fit)(
-                features, wanted, **options
-            )
+        def fit(self, features: Any, wanted: Array) -> None:
+            self._models = [
+                (LogisticRegression(C=10, max_iter=1000) if np.ptp(column) else DummyClassifier()).fit(features, column)
+                for column in wanted.T
+            ]
+
+        def predict(self, features: Any) -> Array:
+            return np.stack([model.predict(features) for model in self._models], axis=1)
 
     names = list(train.manifest.labels)
 
@@ -125,7 +128,7 @@ def _labels(train: ShardReader) -> Fitted:
         hits, given, support = (count.astype(np.int64) for count in counts)
         return _headline(label_scores(hits, given, support, exact, len(wanted), 0.0, names))
 
-    return MultiOutputClassifier(OneLabel(C=10, max_iter=1000)), score
+    return EachLabel(), score
 
 
 def _numbers(train: ShardReader) -> Fitted:
@@ -154,9 +157,12 @@ def _fit_and_predict(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    unspaced = recipe.text.language in UNSPACED_LANGUAGES
+    unspaced = recipe.text.language in UNSPACED_LANGUAGES or recipe.text.tokens == "characters"
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3)) if unspaced else TfidfVectorizer()
-    features = vectorizer.fit_transform(_texts(recipe, paths, train))
+    try:
+        features = vectorizer.fit_transform(_texts(recipe, paths, train))
+    except ValueError as error:  # scikit-learn's words have two letters or more
+        raise DataError(f"scikit-learn finds no word in the training texts ({error}): no baseline.") from error
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(features, np.asarray(train.labels))

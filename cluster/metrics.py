@@ -120,11 +120,10 @@ def number_scores(
         return {"mse": None, "mae": None, "r2": 0.0, "spearman": 0.0, "loss": None, "examples": 0, "mean_target": None}
     errors = predicted - targets
     mse = float(np.mean(errors**2))
-    variance = float(np.var(targets))
     return {
         "mse": mse,
         "mae": float(np.mean(np.abs(errors))),
-        "r2": 1.0 - mse / variance if variance > 0 else 0.0,
+        "r2": 1.0 - mse / float(np.var(targets)) if np.ptp(targets) > 0 else 0.0,
         "spearman": _correlation(_ranks(targets), _ranks(predicted)),
         "loss": mse / deviation**2,
         "examples": examples,

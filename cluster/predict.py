@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts to answer for")
-    parser.add_argument("--input", metavar="FILE", type=Path, help="texts: .jsonl .json .csv .tsv .txt .parquet, also .gz .zst")
+    parser.add_argument(
+        "--input", metavar="FILE", type=Path, help="texts: .jsonl .json .csv .tsv .txt .parquet, also .gz .zst"
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write JSON lines there")
     parser.add_argument(
         "--field", metavar="NAME", help='field that holds the text (lines are then JSON; default "text")'

@@ -28,8 +28,9 @@ from cluster.data.durable import write_arrays, write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
 from cluster.data.shards import ShardReader
-from cluster.errors import Interrupted, MusterError, PlanError, RunError
+from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
+from cluster.plan.memory import parameter_count
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
@@ -153,6 +154,7 @@ def _build(
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    _compare_size(model, recipe, manifest)
     if plan.precision == "float64":
         model = model.double()
     checkpoints = Checkpoints(run, recipe.train.keep_checkpoints, f"{manifest.fingerprint}/{order.fingerprint()}")
@@ -193,6 +195,17 @@ def _build(
         validate=validate,
     )
     return trainer, state
+
+
+def _compare_size(model: nn.Module, recipe: Recipe, manifest: Manifest) -> None:
+    """What is planned by the predicted size must not be planned by a wrong one. Raises RecipeError."""
+    predicted = parameter_count(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    real = sum(parameter.numel() for parameter in model.parameters())
+    if predicted not in (None, real):
+        raise RecipeError(
+            f"model.size says {predicted:,} parameters, but the model has {real:,}: mend the function, or leave "
+            "model.size out."
+        )
 
 
 def _restore(

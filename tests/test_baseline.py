@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cluster import baseline as baseline_module
 from cluster.baseline import baseline
-from cluster.config.schema import Data, Mlp, Recipe
+from cluster.config.schema import Data, Mlp, Multilabel, Recipe
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError
 from cluster.prepare import prepare
@@ -73,3 +73,23 @@ def test_there_must_be_something_to_score_it_on(tmp_path, monkeypatch):
     recipe, prepared, _ = make(tmp_path, monkeypatch, test="none", validation="none")
     with pytest.raises(DataError, match="nothing to score"):
         baseline(recipe, prepared, lambda line: None)
+
+
+def test_a_label_that_all_have_and_one_that_none_has_are_repeated(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSTER_CACHE", str(tmp_path / "cache"))
+    for split, documents in (("train", 60), ("test", 20)):
+        lines = [{"text": f"{'ab'[i % 2]}{'ab'[i % 2]} n{i}", "label": ["all", "ab"[i % 2]]} for i in range(documents)]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = Data(train=str(tmp_path / "train.jsonl"), test=str(tmp_path / "test.jsonl"), validation="none")
+    recipe = Recipe(data=data, model=Mlp(), task=Multilabel())
+    found = baseline(recipe, prepare(recipe, lambda line: None), lambda line: None)
+    assert (found["examples"], found["accuracy"], found["f1_macro"]) == (20, 1.0, 1.0)
+
+
+def test_texts_without_a_word_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSTER_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": " ".join(f"{i:07b}"), "label": "ab"[i % 2]}) + "\n" for i in range(80)))
+    recipe = Recipe(data=Data(train=str(path)), model=Mlp())
+    with pytest.raises(DataError, match="finds no word"):
+        baseline(recipe, prepare(recipe, lambda line: None), lambda line: None)

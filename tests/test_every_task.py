@@ -78,7 +78,7 @@ def test_the_model_learns_and_stands_beside_a_baseline_on_the_same_examples(trai
     assert score["examples"] == SPLITS["test"]
     if name.startswith("regress"):
         assert score["r2"] > (0.5 if "characters" not in name else 0.0)  # letters tell little of a word
-        assert 0 < baseline["mse"] < score["variance"] if "variance" in score else baseline["mse"] > 0
+        assert baseline["r2"] > (0.5 if "characters" not in name else 0.0)
         assert -1 <= score["spearman"] <= 1 and score["mae"] ** 2 <= score["mse"]
     elif name.startswith("multilabel"):
         assert score["f1"]["micro"] > 0.8 and baseline["f1_micro"] > 0.8

@@ -442,6 +442,13 @@ def test_numbers_to_be_predicted(tmp_path):
     assert any("numbers from -3" in line for line in said)
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_numbers_whose_spread_is_no_number_are_refused(tmp_path, size):
+    items = [{**row, "label": size * (-1) ** i} for i, row in enumerate(rows(300))]
+    with pytest.raises(DataError, match="their spread cannot be computed"):
+        done(recipe(write(tmp_path / "a.jsonl", items), task=Regress()))
+
+
 @pytest.mark.parametrize(
     "task, label, message",
     [

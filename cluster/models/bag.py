@@ -52,11 +52,12 @@ class BagMlp(nn.Module):
     def __init__(self, config: Mlp, vocabulary_rows: int, outputs: int) -> None:
         super().__init__()
         self.first = BagLayer(vocabulary_rows, config.hidden[0])
-        self.layers = _rest(config, outputs)
+        self.hidden = _hidden(config)
+        self.output = nn.Linear(config.hidden[-1], outputs)
 
     def forward(self, tokens_N: Tensor, lengths_B: Tensor, weights_N: Tensor) -> Tensor:
         """Outputs (B, C). A document without a known word is the zero vector."""
-        outputs_BC: Tensor = self.layers(self.first(tokens_N, lengths_B, weights_N))
+        outputs_BC: Tensor = self.output(self.hidden(self.first(tokens_N, lengths_B, weights_N)))
         return outputs_BC
 
 
@@ -67,7 +68,8 @@ class EmbeddingMlp(nn.Module):
         super().__init__()
         self.words = nn.EmbeddingBag(vocabulary_rows, embedding, mode="sum", include_last_offset=True)
         self.first = nn.Linear(embedding, config.hidden[0])
-        self.layers = _rest(config, outputs)
+        self.hidden = _hidden(config)
+        self.output = nn.Linear(config.hidden[-1], outputs)
 
     def forward(self, tokens_N: Tensor, lengths_B: Tensor, weights_N: Tensor) -> Tensor:
         """Outputs (B, C). The mean over no known word is the zero vector."""
@@ -75,13 +77,13 @@ class EmbeddingMlp(nn.Module):
         documents_N = torch.repeat_interleave(lengths_B, output_size=tokens_N.shape[0])
         totals_B = sums_BH.new_zeros(lengths_B.shape[0]).index_add_(0, documents_N, weights_N.to(sums_BH.dtype))
         mean_BH = sums_BH / torch.where(totals_B > 0, totals_B, 1.0)[:, None]
-        outputs_BC: Tensor = self.layers(self.first(mean_BH))
+        outputs_BC: Tensor = self.output(self.hidden(self.first(mean_BH)))
         return outputs_BC
 
 
-def _rest(config: Mlp, outputs: int) -> nn.Sequential:
-    """What follows the first hidden layer."""
-    layers: list[nn.Module] = []
-    for width, following in pairwise((*config.hidden, outputs)):
-        layers += [nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(width, following)]
+def _hidden(config: Mlp) -> nn.Sequential:
+    """What stands between the first layer and the last."""
+    layers: list[nn.Module] = [nn.ReLU(), nn.Dropout(config.dropout)]
+    for width, following in pairwise(config.hidden):
+        layers += [nn.Linear(width, following), nn.ReLU(), nn.Dropout(config.dropout)]
     return nn.Sequential(*layers)

@@ -18,6 +18,8 @@ from cluster.models.layers import word_embedding
 from cluster.models.recurrent import RecurrentClassifier
 from cluster.models.transformer import TransformerClassifier
 
+LAST_LAYER = "output."
+"""How the names of every model's last layer begin: what depends on the labels."""
 FROZEN_ROWS = "frozen_rows"
 """Buffer (rows,) u8 of a word embedding: 1 where `model.freeze_vectors` holds a row."""
 

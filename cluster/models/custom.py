@@ -1,45 +1,47 @@
 """Models from a user's own package (docs/custom.md)."""
 
-import importlib
-from collections.abc import Callable
+from collections import Counter
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from cluster.config.own import called, sizes
 from cluster.config.schema import Custom
 from cluster.errors import RecipeError
 
 
 def build_custom(config: Custom, vocabulary_rows: int, outputs: int, tag_rows: int) -> nn.Module:
-    """What the user's factory makes. Raises RecipeError if it cannot be found, fails, or makes something else."""
-    sizes = {"vocabulary_rows": vocabulary_rows, "outputs": outputs} | ({"tag_rows": tag_rows} if tag_rows else {})
-    try:
-        model = import_path("model.factory", config.factory)(config.options, **sizes)
-    except RecipeError:
-        raise
-    except Exception as error:  # somebody else's code: whatever it raises, the recipe named it
-        raise RecipeError(
-            f"model.factory = {config.factory!r} failed with options {config.options}: "
-            f"{type(error).__name__}: {error}. It is called as factory(options, {', '.join(sizes)}) and gives a "
-            "torch.nn.Module (docs/custom.md)."
-        ) from error
+    """What the user's factory makes. Raises RecipeError if it cannot be found, fails, or makes what cannot be
+    trained."""
+    model = called("model.factory", config.factory, config.options, sizes(vocabulary_rows, outputs, tag_rows))
     if not isinstance(model, nn.Module):
         raise RecipeError(
             f"model.factory = {config.factory!r} gave {type(model).__name__}, not a torch.nn.Module (docs/custom.md)."
         )
+    _refuse_shared(config.factory, model)
+    model.register_forward_hook(_shape_checked(config.factory, outputs))
     return model
 
 
-def import_path(setting: str, path: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names. Raises RecipeError."""
-    module_name, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
+def _refuse_shared(factory: str, model: nn.Module) -> None:
+    """Checkpoints are safetensors, which hold every tensor once (huggingface.co/docs/safetensors, "Shared tensors")."""
+    times = Counter(value.data_ptr() for value in model.state_dict().values() if value.numel())
+    shared = [name for name, value in model.state_dict().items() if value.numel() and times[value.data_ptr()] > 1]
+    if shared:
         raise RecipeError(
-            f"{setting} = {path!r} cannot be imported ({error}): install the package, or put its folder on PYTHONPATH."
-        ) from error
-    if not callable(found):
-        raise RecipeError(f"{setting} = {path!r} is {type(found).__name__}, not a function.")
-    function: Callable[..., Any] = found
-    return function
+            f"model.factory = {factory!r}: {' and '.join(shared)} share their memory, which checkpoints cannot hold. "
+            "Give each a tensor of its own."
+        )
+
+
+def _shape_checked(factory: str, outputs: int) -> Any:
+    def check(module: nn.Module, given: tuple[Tensor, ...], found: Any) -> None:
+        wanted = (len(given[1]), outputs)  # one row for each length
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if shape != wanted:
+            raise RecipeError(
+                f"model.factory = {factory!r}: its forward gave {shape}, not (documents, outputs) = {wanted}. The "
+                "factory is told the number of outputs (docs/custom.md)."
+            )
+
+    return check

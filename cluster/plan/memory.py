@@ -1,15 +1,16 @@
 """How big things will be, before anything is allocated."""
 
-import importlib
 from itertools import pairwise
 from typing import assert_never
 
+from cluster.config.own import called, sizes
 from cluster.config.schema import Cnn, Custom, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
+from cluster.errors import RecipeError
 
 
 def parameter_count(model: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> int | None:
     """Number of trained parameters of a model with so many embedding rows and outputs; None for a custom model that
-    does not say."""
+    does not say. Raises RecipeError if what says it fails."""
     match model:
         case Linear():
             return vocabulary_rows * outputs + outputs
@@ -30,7 +31,7 @@ def parameter_count(model: Model, vocabulary_rows: int, outputs: int, tag_rows: 
         case Transformer():
             return _transformer(model, vocabulary_rows, outputs, tag_rows)
         case Custom():
-            return _custom(model, vocabulary_rows, outputs)
+            return _custom(model, vocabulary_rows, outputs, tag_rows)
         case _:
             assert_never(model)
 
@@ -80,8 +81,10 @@ def _transformer(model: Transformer, vocabulary_rows: int, outputs: int, tag_row
     return _embeddings(model, vocabulary_rows, tag_rows) + join + blocks + norm + pool + _linear(width, outputs)
 
 
-def _custom(model: Custom, vocabulary_rows: int, outputs: int) -> int | None:
+def _custom(model: Custom, vocabulary_rows: int, outputs: int, tag_rows: int) -> int | None:
     if not model.size:
         return None
-    module, _, name = model.size.partition(":")
-    return int(getattr(importlib.import_module(module), name)(model.options, vocabulary_rows, outputs))
+    count = called("model.size", model.size, model.options, sizes(vocabulary_rows, outputs, tag_rows))
+    if not isinstance(count, int):
+        raise RecipeError(f"model.size = {model.size!r} gave {count!r}, not a whole number (docs/custom.md).")
+    return count

@@ -62,13 +62,19 @@ class Ranks(Protocol):
 def make_plan(recipe: Recipe, machine: Machine, ranks: Ranks | None = None) -> Plan:
     """Decide device, ranks, threads and precision.
 
-    Raises DeviceError for a GPU that is not there, PlanError for more ranks than the run may ever use.
+    Raises DeviceError for a GPU that is not there, PlanError for more ranks than the run may ever use, or others
+    than were started.
     """
     device = _device(recipe, machine)
+    asked = recipe.launch.ranks
     if ranks is not None:
         size, of_node = ranks.size, ranks.ranks_of_node
+        if asked not in ("auto", size):
+            raise PlanError(
+                f"launch.ranks is {asked}, but the number of processes started is {size}: start {asked} (`muster "
+                f"train` does so by itself), or use launch.ranks={size} or auto."
+            )
     else:
-        asked = recipe.launch.ranks
         size = of_node = asked if asked != "auto" else machine.gpus if device == "cuda" else 1
         if device == "cuda" and size > machine.gpus:
             raise DeviceError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cluster.config.schema import Custom, Linear, Model
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
-from cluster.models.build import FROZEN_ROWS
+from cluster.models.build import FROZEN_ROWS, LAST_LAYER
 from cluster.models.layers import word_embedding
 from cluster.runs import read_json
 from cluster.training.checkpoint import verify_folder
@@ -36,9 +36,14 @@ def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[
     labels = read_json(folder / "model.json").get("labels")
     theirs = load_file(folder / "weights.safetensors")
     own = model.state_dict()
-    last_layer = [name for name, _ in model.named_parameters()][-2:]
+    last_layer = [name for name in own if name.startswith(LAST_LAYER)]
     names = [name for name, value in own.items() if name in theirs and theirs[name].shape == value.shape]
     if labels != list(manifest.labels):
+        if not last_layer:
+            raise RunError(
+                f"model.start_from = {str(run)!r}: it has other labels, so the last layer must begin anew, but this "
+                f"recipe's model has none called {LAST_LAYER[:-1]!r} (docs/custom.md)."
+            )
         names = [name for name in names if name not in last_layer]
     if not names or (set(names) <= set(last_layer) < set(own)):
         raise RunError(

@@ -16,7 +16,7 @@ from cluster.data.order import Order
 from cluster.data.permutation import mix
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, Interrupted, NonFiniteError
-from cluster.loader import LoadedStep, StepLoader
+from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.metrics import LOWER_IS_BETTER
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Task
@@ -52,7 +52,6 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
     """Train from `state` to the last step. Raises Interrupted after a checkpoint if a signal came, NonFiniteError."""
     if state.ended or state.step >= trainer.total_steps:
         return state
-    strict = trainer.recipe.train.strict
     loader = StepLoader(
         trainer.reader,
         trainer.order,
@@ -60,7 +59,7 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
         trainer.total_steps,
         rank=trainer.world.rank,
         ranks=trainer.world.size,
-        fuse_tokens=0 if strict else trainer.recipe.train.micro_batch_tokens,
+        fuse_tokens=fuse_tokens(trainer.recipe.train),
         device=trainer.world.device,
         weigh=trainer.task.weight,
     )
@@ -86,8 +85,7 @@ def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
 
     Without clipping the norm is of the biases alone: whatever is not a number on its way back passes through them, and
     reading a large embedding's gradient would cost a tenth of a step. Weights and optimizer are looked at in full
-    before
-    they are saved.
+    before they are saved.
     """
     config = trainer.recipe.optim
     set_learning_rate(trainer.optimizer, learning_rate(config, loaded.step, trainer.total_steps))
@@ -95,13 +93,9 @@ def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
     if math.isfinite(config.clip_norm):
         norm = torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), config.clip_norm)
     else:
-        norm = torch.nn.utils.get_total_norm(
-            [
-                parameter.grad
-                for parameter in trainer.model.parameters()
-                if parameter.ndim < 2 and parameter.grad is not None
-            ]
-        )
+        parameters = list(trainer.model.parameters())
+        biases = [one for one in parameters if one.ndim < 2] or parameters
+        norm = torch.nn.utils.get_total_norm([one.grad for one in biases if one.grad is not None])
     trainer.optimizer.step()
     trainer.optimizer.zero_grad(set_to_none=True)
     return loss, norm

@@ -48,9 +48,7 @@ class World:
     """The one record of who this process is."""
 
     rank: int
-    local_rank: int
     size: int
-    ranks_of_node: int
     device: torch.device
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -111,7 +109,7 @@ def _processor() -> str:
 def started(plan: Plan, strict: bool) -> Iterator[World]:
     """Take this process's place among the ranks; leave it on any exit. Sets threads, device and determinism of
     torch."""
-    rank, local_rank, size, ranks_of_node = environment()
+    rank, local_rank, size, _ = environment()
     torch.set_num_threads(plan.threads)
     # cuDNN's recurrent layers round float32 to TF32 unless told not to.
     torch.backends.cudnn.allow_tf32 = plan.precision == "bfloat16"
@@ -129,7 +127,7 @@ def started(plan: Plan, strict: bool) -> Iterator[World]:
             )
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
-    world = World(rank, local_rank, size, ranks_of_node, device)
+    world = World(rank, size, device)
     if size == 1:
         yield world
         return

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from cluster import processes
 from cluster.errors import InfrastructureError
 from cluster.runs import RunFolder
 from launch import local
@@ -21,7 +22,7 @@ def stand_in(monkeypatch):
 
     def set_up(code):
         script = textwrap.dedent(code)
-        monkeypatch.setattr(local, "command", lambda module, arguments: [sys.executable, "-c", script, *arguments])
+        monkeypatch.setattr(processes, "command", lambda module, arguments: [sys.executable, "-c", script, *arguments])
 
     return set_up
 
@@ -157,6 +158,6 @@ def test_children_find_us_from_a_folder_with_a_cluster_of_its_own(tmp_path):
     (tmp_path / "cluster" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     code = "import cluster.errors; print(cluster.errors.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=dict(local.environment()), capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=tmp_path, env=dict(processes.environment()), capture_output=True, text=True
     )
     assert done.stdout.strip() == os.path.abspath(sys.modules["cluster.errors"].__file__)

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from cluster.processes import Follower
 from cluster.runs import RunFolder
-from launch.watch import Bar, Follower, Lines, Watch, evaluation_line, figures
+from launch.watch import Bar, Lines, Watch, evaluation_line, figures
 
 
 def add(path, *records):
@@ -40,30 +41,30 @@ def shown():
 def test_follower_reads_whole_lines_once(tmp_path):
     path = tmp_path / "m"
     follower = Follower(path)
-    assert follower.new() == (False, [])
+    assert follower.new() == []
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": ')
-    assert follower.new() == (False, [{"a": 1}, {"a": 2}])
-    assert follower.new() == (False, [])
+    assert follower.new() == [{"a": 1}, {"a": 2}]
+    assert follower.new() == []
     with open(path, "a") as file:
         file.write("3}\nnot json\n[4]\n\n")
-    assert follower.new() == (False, [{"a": 3}])
+    assert follower.new() == [{"a": 3}]
 
 
 @pytest.mark.parametrize("how", ["shortened", "replaced"])
-def test_follower_notices_that_the_file_was_cut_back(tmp_path, how):
+def test_follower_gives_only_what_follows_where_the_file_was_cut_back(tmp_path, how):
     path = tmp_path / "m"
     add(path, {"a": 1}, {"a": 2})
     follower = Follower(path)
     follower.new()
     if how == "shortened":
         path.write_text('{"a": 1}\n')
+        assert follower.new() == []
     else:
-        (tmp_path / "other").write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n')
+        (tmp_path / "other").write_text('{"a": 1}\n{"a": 4}\n{"a": 3}\n')
         os.replace(tmp_path / "other", path)
-    replaced, records = follower.new()
-    assert replaced and records[0] == {"a": 1}
-    add(path, {"a": 9})
-    assert follower.new() == (False, [{"a": 9}])
+        assert follower.new() == [{"a": 4}, {"a": 3}]
+    add(path, {"a": 2}, {"a": 9})
+    assert follower.new() == [{"a": 2}, {"a": 9}]
 
 
 def test_plain_lines_are_few(run, shown):

@@ -78,9 +78,9 @@ def test_a_bag_is_a_matrix_product_with_weights(config):
     bags[0, 7], bags[2, [3, 1, 4]] = 0.5, torch.tensor([1.0, 2.0, 3.0])
     if isinstance(config, Mlp) and config.embedding != "none":
         means = bags / bags.sum(dim=1, keepdim=True).clamp(min=1e-9)
-        expected = model.layers(model.first(means @ model.words.weight))
+        expected = model.output(model.hidden(model.first(means @ model.words.weight)))
     elif isinstance(config, Mlp):
-        expected = model.layers(bags @ model.first.words.weight + model.first.bias)
+        expected = model.output(model.hidden(bags @ model.first.words.weight + model.first.bias))
     else:
         expected = bags @ model.output.words.weight + model.output.bias
     torch.testing.assert_close(said, expected, atol=1e-5, rtol=1e-5)

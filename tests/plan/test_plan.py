@@ -70,6 +70,13 @@ def test_ranks_that_torchrun_started_share_the_cores_of_their_node():
     assert (plan.ranks, plan.threads) == (4, 4)
 
 
+def test_a_number_of_ranks_that_was_not_started_is_refused():
+    place = SimpleNamespace(size=1, ranks_of_node=1)
+    with pytest.raises(PlanError, match="launch.ranks is 2, but the number of processes started is 1"):
+        make_plan(recipe(Launch(ranks=2)), LAPTOP, ranks=place)
+    assert make_plan(recipe(Launch(ranks=1)), LAPTOP, ranks=place).ranks == 1
+
+
 def test_the_line_that_says_what_is_used():
     assert describe(make_plan(recipe(), LAPTOP), LAPTOP) == "CPU (no GPU found): 1 rank with 8 threads each, float32"
     assert describe(make_plan(recipe(), SERVER), SERVER) == "4 ranks on 4 x A GPU, NCCL, bfloat16"

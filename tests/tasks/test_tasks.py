@@ -117,10 +117,29 @@ def test_numbers_are_scored_as_scikit_learn_and_scipy_do():
     assert figures["spearman"] == pytest.approx(spearmanr(wanted, given).statistic)
 
 
-def test_numbers_without_variance_have_no_correlation():
-    task = Regress(mean=2.0, deviation=0.0)  # a deviation of nothing counts as 1
-    figures = scored(task, torch.zeros(DOCUMENTS, 1), np.full(DOCUMENTS, 2.0))
+@pytest.mark.parametrize("number", [2.0, 0.1])  # the mean of many 0.1 is not 0.1
+def test_numbers_without_variance_have_no_correlation(number):
+    task = Regress(mean=number, deviation=0.0)  # a deviation of nothing counts as 1
+    figures = scored(task, torch.zeros(DOCUMENTS, 1), np.full(DOCUMENTS, number))
     assert (figures["mse"], figures["r2"], figures["spearman"], figures["loss"]) == (0.0, 0.0, 0.0, 0.0)
+    figures = scored(task, outputs(1), np.full(DOCUMENTS, number))
+    assert figures["mse"] > 0 and (figures["r2"], figures["spearman"]) == (0.0, 0.0)
+
+
+def test_one_answer_for_all_numbers_explains_nothing():
+    task = TASKS["regress"]
+    figures = scored(task, torch.zeros(DOCUMENTS, 1), labels(task))
+    assert figures["spearman"] == 0.0 and figures["r2"] <= 0.0
+
+
+def test_labels_that_nobody_gives_or_has_score_zero():
+    task = Multilabel(list("abcd"), threshold=0.5)
+    wanted = np.zeros((DOCUMENTS, CLASSES), dtype=int)
+    wanted[:, 0] = 1
+    figures = scored(task, torch.full((DOCUMENTS, CLASSES), -9.0), wanted)
+    for name in ("precision", "recall", "f1"):
+        assert figures[name]["macro"] == figures[name]["micro"] == figures[name]["weighted"] == 0.0
+    assert figures["support"] == {"a": DOCUMENTS, "b": 0, "c": 0, "d": 0}
 
 
 def test_a_label_that_training_never_saw_is_wrong_and_has_no_loss():

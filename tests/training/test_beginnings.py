@@ -53,7 +53,8 @@ def test_frozen_vectors_stay_as_they_are_and_other_words_learn(pool, recipe_of, 
     assert len(rows) == 6
     np.testing.assert_array_equal(table[rows], wanted)
     anew = tmp_path / "anew"
-    assert pool.run(ranks, train_here, recipe=with_vectors(recipe_of, kind, vectors, True, steps=1), run=str(anew))
+    one_step = with_vectors(recipe_of, kind, vectors, freeze=True, steps=1)
+    assert pool.run(ranks, train_here, recipe=one_step, run=str(anew)) == [0] * ranks
     before, _ = embeddings(anew)
     others = np.setdiff1d(np.arange(FIRST_WORD, len(table)), rows)
     assert (before[others] != table[others]).any(axis=1).mean() > 0.9

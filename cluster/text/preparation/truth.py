@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import TaskKind
+from cluster.errors import DataError
 from cluster.text.preparation.splits import in_order
 from cluster.text.raw.rows import Row
 from cluster.text.tokens.found import encodable
@@ -111,7 +112,8 @@ class TruthTally:
         self._labels.update({name: count for name, count in zip(names, counts, strict=True) if count})
 
     def report(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Documents of each label, and of each that is no class; for regress the spread of the targets."""
+        """Documents of each label, and of each that is no class; for regress the spread of the targets. Raises
+        DataError if that is no number."""
         unknown = in_order(set(self._labels) - set(classes))
         report: dict[str, Any] = {
             "labels": {name: self._labels[name] for name in classes if name in self._labels},
@@ -121,10 +123,17 @@ class TruthTally:
             report["unlabelled"] = self._unlabelled
         if self._task == "regress":
             targets = np.concatenate([np.empty(0), *self._targets])
+            with np.errstate(over="ignore", under="ignore"):
+                std = float(targets.std())
+            if not np.isfinite(std) or (std == 0.0 and np.ptp(targets) > 0):
+                raise DataError(
+                    f"the numbers to predict reach from {targets.min():g} to {targets.max():g}: their spread cannot be "
+                    "computed in double precision. Scale them."
+                )
             report["targets"] = {
                 "min": float(targets.min()),
                 "max": float(targets.max()),
                 "mean": float(targets.mean()),
-                "std": float(targets.std()),
+                "std": std,
             }
         return report

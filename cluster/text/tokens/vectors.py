@@ -8,13 +8,12 @@ vectors of the words asked for.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from cluster.data.durable import write_atomically
 from cluster.errors import DataError
 from cluster.text.raw.lines import lines
 from cluster.text.tokens.pipeline import FIRST_WORD
@@ -58,23 +57,6 @@ def load_vectors(path: Path, words: Sequence[str], width: int) -> tuple[npt.NDAr
     both = similar | found
     indices = sorted(both)
     return np.array(indices, dtype=np.int64) + FIRST_WORD, np.stack([both[index] for index in indices])
-
-
-def write_vectors(path: Path, words: Iterable[str], vectors: Vectors) -> None:
-    """Writes word2vec's text format (`vectors` [words, width]), which `load_vectors` reads back exactly; atomically.
-
-    Raises ValueError for a word with a line feed in it, or counts that differ; OSError.
-    """
-    named = list(words)
-    if vectors.ndim != 2 or len(named) != len(vectors):
-        raise ValueError(f"{len(named)} words for vectors of shape {vectors.shape}")
-    written = [f"{len(named)} {vectors.shape[1]}\n"]
-    for word, vector in zip(named, vectors, strict=True):
-        if not word or "\n" in word:
-            raise ValueError(f"{word!r} cannot be a word of a text file")
-        # nine digits tell every float32 from the next: C's FLT_DECIMAL_DIG
-        written.append(f"{word} {' '.join(f'{value:.9g}' for value in vector.tolist())}\n")
-    write_atomically(path, "".join(written).encode())
 
 
 def _entries(path: Path, width: int) -> Iterator[tuple[int, bytes, bytes]]:
