@@ -12,12 +12,17 @@ class Forms:
     """Stop words and punctuation as spaCy's `is_stop` and `is_punct` see the token, then lemmas, then lower case.
 
     Each distinct token is looked at once. `language` is the spaCy pipeline whose tokens they are; its vocabulary grows
-    by the tokens. None will do for settings that `keeps_all`. Raises RecipeError if `text.lemmas = "table"` finds none.
+    by the tokens. None will do for settings that `keeps_all`. Raises RecipeError if spaCy has no stop words to drop, or
+    no table of lemmas.
     """
 
     def __init__(self, language: Any, text: Text) -> None:
         self._text, self._alike = text, keeps_all(text)
         self._vocab: Any = None if language is None else language.vocab
+        if text.stop_words == "drop" and not language.Defaults.stop_words:
+            raise RecipeError(
+                f'text.stop_words = "drop": spaCy lists no stop words for text.language = {text.language!r}. Use "keep".'
+            )
         self._lemmatizer: Any = _lemmatizer(language) if text.lemmas == "table" else None
         self._known: dict[str, str] = {}
 

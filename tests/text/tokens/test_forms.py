@@ -89,6 +89,11 @@ def test_a_language_without_a_table_is_named():
         splits_of(Text(language="zh", lemmas="table"))
 
 
+def test_a_language_without_stop_words_has_none_to_drop():
+    with pytest.raises(RecipeError, match="spaCy lists no stop words for text.language = 'xx'"):
+        tokens(Text(language="xx", stop_words="drop"), ["a film"])
+
+
 def test_a_missing_package_of_tables_is_named(monkeypatch):
     monkeypatch.setattr(forms, "find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="pip install spacy-lookups-data"):
