@@ -8,44 +8,50 @@ run = api.fit(recipe, "runs/notebook")
 api.Predictor(run).predict(["a warm, funny film"])
 """
 
-import json
 import signal
 import subprocess
-import sys
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from cluster.config.contradictions import reads
 from cluster.config.load import load, to_toml
 from cluster.config.schema import Recipe
-from cluster.data.manifest import open_prepared
+from cluster.data.inspect import refuse_impossible
+from cluster.data.manifest import Manifest
 from cluster.data.order import Order, OrderSettings
 from cluster.data.shards import ShardReader
 from cluster.errors import (
     EXIT_CHECKPOINTED,
     EXIT_DO_NOT_REQUEUE,
     EXIT_DONE,
+    EXIT_INFRASTRUCTURE,
     EXIT_WRONG_INPUT,
+    DataError,
     InfrastructureError,
+    InputError,
     Interrupted,
     MusterError,
+    PlanError,
     RunError,
     TrainingError,
 )
-from cluster.loader import LoadedStep, StepLoader
+from cluster.loader import LoadedStep, StepLoader, fuse_tokens
+from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
 from cluster.prepare import prepare as prepare_data
 from cluster.prepare import to_stderr
+from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 
 __all__ = ["Predictor", "fit", "load", "prepare", "resume", "scores", "steps"]
 
-Record = dict[str, Any]
-SECONDS_BETWEEN_LOOKS = 0.1
+Show = Callable[[Record], None]
+SAYS = "muster: "  # how the agent begins what is meant for people
 
 
 def prepare(recipe: Recipe) -> Path:
@@ -54,98 +60,155 @@ def prepare(recipe: Recipe) -> Path:
 
 
 def steps(
-    recipe: Recipe, prepared: Path, *, first: int = 0, last: int | None = None, rank: int = 0, ranks: int = 1
+    recipe: Recipe, prepared: str | Path, *, first: int = 0, last: int | None = None, rank: int = 0, ranks: int = 1
 ) -> Iterator[LoadedStep]:
     """What one rank of so many gets of each step of training, from step `first` up to, not including, `last` (default:
     the end of the first epoch), as tensors on the CPU: the very batches that `fit` trains on.
 
-    A later `first` costs no more than 0. Raises DataError, RunError.
+    A later `first` costs no more than 0. Raises DataError, PlanError, at the call.
     """
-    reader = ShardReader(prepared, "train")
+    reader = ShardReader(Path(prepared), "train")
+    _refuse_other_data(recipe, reader.manifest)
     order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths)
-    weigh = build_task(recipe.task, open_prepared(prepared)).weight
-    position = order.at(first)
+    end = order.steps_per_epoch(0) if last is None else last
+    if last is None and first >= end:
+        raise PlanError(f"first is {first}, but the first epoch ends before step {end}: say with last where to end.")
+    refuse_impossible(recipe, ranks, first, end)
+    if not 0 <= rank < ranks:
+        raise PlanError(f"rank {rank} is outside 0..{ranks - 1}: with ranks={ranks} the first is 0.")
     loader = StepLoader(
         reader,
         order,
-        position,
-        order.steps_per_epoch(0) if last is None else last,
+        order.at(first),
+        end,
         rank=rank,
         ranks=ranks,
-        fuse_tokens=recipe.train.micro_batch_tokens,
+        fuse_tokens=fuse_tokens(recipe.train),
         device=torch.device("cpu"),
-        weigh=weigh,
+        weigh=build_task(recipe.task, reader.manifest).weight,
     )
+    return _loaded(loader)
+
+
+def _refuse_other_data(recipe: Recipe, manifest: Manifest) -> None:
+    """Raises DataError for data that was prepared for another task, or for models that read it otherwise."""
+    wanted, found = (recipe.task.kind, reads(recipe.model)), (manifest.task, manifest.layout)
+    if wanted != found:
+        raise DataError(
+            f"{manifest.folder} was prepared for task.kind={found[0]} and a model that reads a {found[1]}; the recipe "
+            f"has task.kind={wanted[0]} and reads a {wanted[1]}: take the folder that api.prepare(recipe) returns."
+        )
+
+
+def _loaded(loader: StepLoader) -> Iterator[LoadedStep]:
     with loader:
         yield from loader
 
 
-def fit(recipe: Recipe, run: str | Path, show: Callable[[Record], None] | None = None) -> Path:
+def fit(recipe: Recipe, run: str | Path, show: Show | None = None) -> Path:
     """Train a new run, as `muster train` does, in processes of its own; returns its folder.
 
     `show` gets every record of `metrics.jsonl` as it is written. Ctrl-C (or a notebook's stop) saves a checkpoint and
-    raises Interrupted; `resume` goes on. Raises RecipeError, DataError, RunError for wrong input, TrainingError,
+    raises Interrupted; `resume` goes on. A second one kills. What `show` raises also stops the run with a checkpoint,
+    and passes through. Raises InputError (RecipeError, DataError, DeviceError, PlanError, RunError), TrainingError,
     InfrastructureError.
     """
     folder = RunFolder(Path(run))
     if run_state(folder) != "absent":
         raise RunError(f"{run} holds a run already ({run_state(folder)}): go on with it by resume(), or name another.")
+    # Refuses now what the agent would refuse after the preparation. More than the number of GPUs is not asked: that
+    # would set CUDA up in this process.
+    make_plan(recipe, Machine(cores=1, gpus=torch.cuda.device_count(), gpu_name="", bfloat16_gains=False))
     prepared = prepare(recipe)
     create_run(folder, to_toml(recipe), prepared)
     return _attempt(folder, show)
 
 
-def resume(run: str | Path, show: Callable[[Record], None] | None = None) -> Path:
-    """Go on with a run that was stopped or killed. Raises as `fit` does."""
+def resume(run: str | Path, show: Show | None = None) -> Path:
+    """Go on with a run that was stopped or killed; `show` gets what is new. Raises as `fit` does."""
     folder = open_run(Path(run))
-    return folder.path if run_state(folder) == "finished" else _attempt(folder, show)
+    match run_state(folder):
+        case "finished":
+            return folder.path
+        case "running":
+            raise RunError(f"{run} is being trained by another process: wait for it, or stop it first.")
+        case _:
+            return _attempt(folder, show)
 
 
 def scores(run: str | Path) -> dict[str, Any]:
-    """The scores of a finished run on its test split, as `muster evaluate --json` prints them. Raises RunError."""
-    return read_json(open_run(Path(run)).evaluation)
+    """The scores of a finished run on its test split: what `muster evaluate --json` prints, and beside it the name of
+    the split and the step of the weights. Raises RunError."""
+    folder = open_run(Path(run))
+    if folder.evaluation.exists():
+        return read_json(folder.evaluation)
+    if run_state(folder) == "finished":
+        raise RunError(
+            f"{run} has no test split (data.test is none): `muster evaluate {run} --data FILE` scores it on a file."
+        )
+    raise RunError(f"{run} has not finished (it is {run_state(folder)}): api.resume({str(run)!r}) goes on with it.")
 
 
-def _attempt(run: RunFolder, show: Callable[[Record], None] | None) -> Path:
-    shown = run.metrics.stat().st_size if run.metrics.exists() else 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cluster.agent", "train", str(run.path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
-    )
-    try:
-        while process.poll() is None:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            shown = _show_new(run.metrics, shown, show)
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-    code = process.wait()
-    _show_new(run.metrics, shown, show)
-    return _ended(run, code)
+def _attempt(run: RunFolder, show: Show | None) -> Path:
+    """One attempt at a run, from its start to its end: the run's folder if it is done. Raises as `fit` does."""
+    attempt, asked = run.attempts(), list[int]()
+    follower, waiting, said = Follower(run.metrics), deque[Record](), list[str]()
+    follower.new()  # what earlier attempts wrote has been shown
+    with Words() as words:
+
+        def listen() -> None:
+            for line in words.new():
+                said.append(line)
+                to_stderr(line)
+
+        def look() -> None:
+            listen()
+            if show is not None:
+                waiting.extend(follower.new())
+                while waiting:  # one by one: Ctrl-C between two loses none
+                    show(waiting.popleft())
+
+        agent = start("cluster.agent", ["train", str(run.path)], stdout=subprocess.DEVNULL, stderr=words.file)
+        try:
+            attend(agent, look)
+        except BaseException as error:  # Ctrl-C, or what `show` raised: nobody would be left to own the run
+            # SIGTERM: a SIGINT is ignored in what a shell runs in the background, and leaves a traceback of imports.
+            asked.append(signal.SIGTERM)
+            agent.terminate()
+            attend(agent, listen)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            look()
+        finally:  # a second Ctrl-C
+            kill(agent)
+            agent.wait()
+    code, killed = ending(agent.returncode, AGENT, asked)
+    return _ended(run, code, killed or _verdict(run, attempt) or _last_words(said, code))
 
 
-def _show_new(path: Path, shown: int, show: Callable[[Record], None] | None) -> int:
-    """Hand on the whole lines behind `shown` bytes; returns where they end."""
-    if show is None or not path.exists():
-        return shown
-    with open(path, "rb") as file:
-        file.seek(min(shown, path.stat().st_size))  # a resume cuts the file back
-        start = file.tell()
-        whole, end, _ = file.read().rpartition(b"\n")
-    for line in whole.splitlines():
-        show(json.loads(line))
-    return start + len(whole) + len(end)
+def _verdict(run: RunFolder, attempt: int) -> str:
+    """The message of the attempt's own verdict, "" if it has none: it was refused, or ended, before it began."""
+    verdict = read_json(run.verdict) if run.verdict.exists() else {}
+    return str(verdict["message"]) if verdict.get("attempt") == attempt else ""
 
 
-def _ended(run: RunFolder, code: int) -> Path:
+def _last_words(said: list[str], code: int) -> str:
+    """The last message of an agent that left no verdict; whatever came last, if it is none of ours."""
+    starts = [index for index, line in enumerate(said) if line.startswith(SAYS)]
+    if starts:
+        return "\n".join(said[starts[-1] :]).removeprefix(SAYS)
+    return f"{AGENT} ended with exit code {code}: {said[-1] if said else 'it said nothing'}"
+
+
+def _ended(run: RunFolder, code: int, message: str) -> Path:
     """The folder of a run that is done; else what went wrong, as an exception."""
     if code == EXIT_DONE:
         return run.path
-    said = str(read_json(run.verdict).get("message", "")) if run.verdict.exists() else f"exit code {code}"
     errors: dict[int, type[MusterError]] = {
         EXIT_CHECKPOINTED: Interrupted,
-        EXIT_WRONG_INPUT: RunError,
+        EXIT_WRONG_INPUT: InputError,
+        EXIT_INFRASTRUCTURE: InfrastructureError,
         EXIT_DO_NOT_REQUEUE: TrainingError,
     }
-    raise errors.get(code, InfrastructureError)(f"{said} (api.resume({str(run.path)!r}) goes on)")
+    goes_on = f" (api.resume({str(run.path)!r}) goes on)" if code in (EXIT_CHECKPOINTED, EXIT_INFRASTRUCTURE) else ""
+    raise errors.get(code, MusterError)(message + goes_on)

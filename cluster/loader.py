@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cluster.config.schema import Train
 from cluster.data.order import Order, PlannedStep, Position, costs, deal, fuse
 from cluster.data.shards import ShardReader
 
@@ -215,6 +216,11 @@ class StepLoader:
             weight=self.weigh(self.gather.labels[documents]),
             tokens=int(self.lengths[documents].sum()),
         )
+
+
+def fuse_tokens(train: Train) -> int:
+    """Tokens up to which training fuses a rank's micro-batches of a step into one forward; 0 keeps each alone."""
+    return 0 if train.strict else train.micro_batch_tokens
 
 
 def fuse_share(

@@ -15,10 +15,11 @@ from cluster.config.schema import Recipe
 from cluster.config.settings import sections, settings
 from cluster.errors import EXIT_DONE, RunError
 from cluster.plan.plan import describe, make_plan
+from cluster.processes import Follower
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from launch import check as checks
 from launch import local, scores
-from launch.watch import Follower, Watch, evaluation_line
+from launch.watch import Watch, evaluation_line
 
 
 def train(options: argparse.Namespace) -> int:
@@ -249,7 +250,7 @@ def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> in
 
 def _without_test(run: RunFolder, recipe: Recipe) -> str:
     """A run without a test split has its best evaluation on the validation split to show, if it has one."""
-    evaluations = [record for record in Follower(run.metrics).new()[1] if record.get("kind") == "evaluation"]
+    evaluations = [record for record in Follower(run.metrics).new() if record.get("kind") == "evaluation"]
     best = [record for record in evaluations if record.get("best")] or evaluations
     head = 'data.test = "none": no final score.'
     return f"{head} {evaluation_line(best[-1], recipe.evaluate.metric)}" if best else head

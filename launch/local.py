@@ -1,7 +1,7 @@
-"""Starting muster's own programs on this machine, waiting for them, and passing on the signals meant for them.
+"""muster's own programs on this machine: waiting for them, and passing on the signals meant for them.
 
-Each child leads a session of its own, so that Ctrl-C on the terminal reaches the launcher alone: the child gets one
-request to stop, not one for each process that happens to share the terminal.
+Ctrl-C on the terminal reaches the launcher alone (cluster/processes.py): the child gets one request to stop, not one
+for each process that happens to share the terminal.
 """
 
 import contextlib
@@ -11,17 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
-from cluster.errors import EXIT_CHECKPOINTED, EXIT_DONE, EXIT_INFRASTRUCTURE, InfrastructureError
+from cluster.errors import EXIT_DONE, InfrastructureError
+from cluster.processes import AGENT, Words, attend, command, ending, environment, kill, start
 from launch.watch import Watch
 
-SECONDS_BETWEEN_LOOKS = 0.1
-EXIT_SIGNAL = 128  # a shell's habit: 128 + the number of the signal
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 Say = Callable[[str], None]
@@ -40,21 +38,6 @@ def say(line: str) -> None:
     print(f"muster: {line}", file=sys.stderr, flush=True)
 
 
-def command(module: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
-
-
-def environment() -> Mapping[str, str]:
-    """For the programs we start: they find `cluster` where we found `launch`, whatever lies in the working folder."""
-    root = Path(__file__).parents[1]
-    # What we start ends with us (cluster/training/faults.py), even if we are gone before it can ask the kernel for it.
-    changes = {"MUSTER_PARENT": str(os.getpid())}
-    changes["PYTHONSAFEPATH"] = "1"  # a folder named `cluster` in the working folder must not come first
-    if root.name not in ("site-packages", "dist-packages"):  # installed: found anyway, and must not hide the library
-        changes["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, **changes}
-
-
 def become(module: str, arguments: Sequence[str]) -> NoReturn:
     """Turn this process into another of our programs: it then owns the terminal, the pipes and the signals."""
     sys.stdout.flush()
@@ -71,7 +54,7 @@ def answer(module: str, arguments: Sequence[str]) -> Any:
         process = start(module, arguments, stdout=output)
         with forwarding_signals(process, say, "stopping (Ctrl-C again to kill)") as asked:
             process.wait()
-        code = ending(process.returncode, module, asked)
+        code = _ended(process, module, asked)
         if code != EXIT_DONE:
             raise ChildFailed(code)
         output.seek(0)
@@ -86,38 +69,24 @@ def answer(module: str, arguments: Sequence[str]) -> Any:
 
 def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
     """One attempt at a run, with its progress shown; returns the exit code of its verdict."""
-    piped = subprocess.PIPE if watch.is_live else None
-    process = start("cluster.agent", ["train", str(run), *overrides], stdout=subprocess.DEVNULL, stderr=piped)
-    lines = _Lines(process.stderr) if process.stderr else None
     request = "stopping after this step, saving a checkpoint (Ctrl-C again to kill)"
-    with (
-        process.stderr or contextlib.nullcontext(),
-        forwarding_signals(process, watch.say, f"muster: {request}") as asked,
-    ):
-        while process.poll() is None:
-            _look(watch, lines)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        _look(watch, lines)
-        if lines and (rest := lines.rest()):
-            watch.say(rest)
-    code = ending(process.returncode, "the agent", asked)
+    with Words() as words:
+
+        def look() -> None:
+            for line in words.new():
+                watch.say(line)
+            watch.poll()
+
+        stderr = words.file if watch.is_live else None
+        process = start("cluster.agent", ["train", str(run), *overrides], stdout=subprocess.DEVNULL, stderr=stderr)
+        with forwarding_signals(process, watch.say, f"muster: {request}") as asked:
+            attend(process, look)
+            if rest := words.rest():
+                watch.say(rest)
+    code = _ended(process, AGENT, asked)
     if process.returncode != code:  # it could not speak for itself
         watch.say(f"muster: go on from the last checkpoint with: muster resume {run}")
     return code
-
-
-def start(
-    module: str, arguments: Sequence[str], *, stdout: IO[bytes] | int | None = None, stderr: int | None = None
-) -> "subprocess.Popen[bytes]":
-    """Start one of our programs in a session of its own. It ends with us by its own care (PR_SET_PDEATHSIG)."""
-    return subprocess.Popen(
-        command(module, arguments),
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=environment(),
-        start_new_session=True,
-    )
 
 
 @contextlib.contextmanager
@@ -132,9 +101,10 @@ def forwarding_signals(process: "subprocess.Popen[bytes]", tell: Say, first_word
         received.append(number)
         if len(received) == 1:
             tell(first_words)
-            _send(process.send_signal, number)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                process.send_signal(number)
         elif number == signal.SIGINT:
-            _send(lambda _: os.killpg(process.pid, signal.SIGKILL), number)
+            kill(process)
 
     before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
@@ -144,45 +114,9 @@ def forwarding_signals(process: "subprocess.Popen[bytes]", tell: Say, first_word
             signal.signal(number, handler)
 
 
-def _send(send: Callable[[int], None], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-        send(number)
-
-
-def ending(returncode: int, who: str, asked: Sequence[int]) -> int:
-    """The exit code that a child's end means: our own codes pass, a signal is named and is not the run's fault."""
-    if returncode >= 0:
-        return returncode
-    name = signal.Signals(-returncode).name
-    if asked:  # it was told to stop and had no handler yet, or was killed by a second Ctrl-C
-        say(f"stopped ({name})")
-        return EXIT_CHECKPOINTED if -returncode in asked and who == "the agent" else EXIT_SIGNAL - returncode
-    likely = "; the kernel does so when memory runs out (see dmesg)" if name == "SIGKILL" else ""
-    say(f"{who} was killed by {name}{likely}")
-    return EXIT_INFRASTRUCTURE
-
-
-def _look(watch: Watch, lines: "_Lines | None") -> None:
-    for line in lines.new() if lines else ():
-        watch.say(line)
-    watch.poll()
-
-
-class _Lines:
-    """Lines of a pipe, as far as they are there; never waits."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self.pipe = pipe
-        self._rest = b""
-        os.set_blocking(pipe.fileno(), False)
-
-    def new(self) -> list[str]:
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self.pipe.fileno(), 65_536):
-                self._rest += chunk
-        whole, newline, self._rest = self._rest.rpartition(b"\n")
-        return whole.decode("utf-8", "replace").splitlines() if newline else []
-
-    def rest(self) -> str:
-        """What came last, without an end of line."""
-        return self._rest.decode("utf-8", "replace")
+def _ended(process: "subprocess.Popen[bytes]", who: str, asked: Sequence[int]) -> int:
+    """The exit code that a child's end means; what it could not say itself is said here."""
+    code, words = ending(process.returncode, who, asked)
+    if words:
+        say(words)
+    return code

@@ -3,62 +3,19 @@
 The run never talks to a display; it appends to `metrics.jsonl`, and this follows the file.
 """
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from cluster.errors import RunError
+from cluster.processes import Follower, Record
 from cluster.runs import RunFolder, read_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECONDS_BETWEEN_LINES = 5.0  # plain lines: a log is read later, and by people
 SECONDS_BETWEEN_EVALUATIONS = 1.0  # a tiny data set has hundreds of epochs a second; `metrics.jsonl` holds them all
-
-Record = dict[str, Any]
-
-
-class Follower:
-    """Reads what is new in a file of JSON lines that another process appends to, or replaces by a shorter one."""
-
-    def __init__(self, path: "Path") -> None:
-        self.path = path
-        self._offset = 0
-        self._file: tuple[int, int] | None = None
-
-    def new(self) -> tuple[bool, list[Record]]:
-        """Whole lines since the last call, and whether these are of another file, put in the place of the first.
-
-        A resumed run cuts its metrics back to the checkpoint: the file then is another one, or a shorter one.
-        """
-        before = self._file
-        try:
-            with open(self.path, "rb") as file:
-                status = os.fstat(file.fileno())
-                same = (status.st_dev, status.st_ino) == before and status.st_size >= self._offset
-                self._file = (status.st_dev, status.st_ino)
-                self._offset = self._offset if same else 0
-                file.seek(self._offset)
-                whole, end, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return False, []
-        self._offset += len(whole) + len(end)
-        return before is not None and not same, [
-            record for line in whole.splitlines() if (record := _record(line)) is not None
-        ]
-
-
-def _record(line: bytes) -> Record | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None  # torn by a crash; the resumed run drops it too
-    return record if isinstance(record, dict) else None
 
 
 class Display(Protocol):
@@ -174,11 +131,8 @@ class Watch:
 
     def poll(self) -> None:
         """Show what is new."""
-        replaced, records = self._follower.new()
-        for record in records:
-            # Cut back by a resume: what is left was shown before, but for what the new attempt has to say.
-            if not replaced or record.get("kind") == "note":
-                self._show(record)
+        for record in self._follower.new():
+            self._show(record)
 
     def _show(self, record: Record) -> None:
         if not isinstance(record.get("step"), int):

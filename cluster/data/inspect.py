@@ -17,14 +17,7 @@ def order_report(prepared: Path, recipe: "Recipe", ranks: int, first: int, last:
     `{"steps": [{"step": 0, "ranks": [[[document ids of a micro-batch], ...], ...]}, ...]}`: one list a rank, an empty
     one where a rank is idle; a document's id is its row in the training split. Raises PlanError, DataError.
     """
-    limit = recipe.train.max_ranks
-    if not 1 <= ranks <= limit:
-        raise PlanError(
-            f"{ranks} ranks are outside 1..train.max_ranks ({limit}): a step is cut for at most {limit} ranks. "
-            f"Ask for at most {limit}, or set a larger train.max_ranks."
-        )
-    if not 0 <= first <= last:
-        raise PlanError(f"steps {first}:{last} must be A:B with 0 <= A <= B, as in 0:10 for the first ten.")
+    refuse_impossible(recipe, ranks, first, last)
     reader = ShardReader(prepared, "train")
     order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths)
     steps: list[dict[str, Any]] = []
@@ -35,6 +28,18 @@ def order_report(prepared: Path, recipe: "Recipe", ranks: int, first: int, last:
         dealt = [[planned.micro_batches[index].tolist() for index in share] for share in shares]
         steps.append({"step": planned.position.step, "ranks": dealt})
     return {"steps": steps}
+
+
+def refuse_impossible(recipe: "Recipe", ranks: int, first: int, last: int) -> None:
+    """Raises PlanError for more ranks than a step is cut for, or steps that are none."""
+    limit = recipe.train.max_ranks
+    if not 1 <= ranks <= limit:
+        raise PlanError(
+            f"{ranks} ranks are outside 1..train.max_ranks ({limit}): a step is cut for at most {limit} ranks. "
+            f"Ask for at most {limit}, or set a larger train.max_ranks."
+        )
+    if not 0 <= first <= last:
+        raise PlanError(f"steps {first}:{last} must be A:B with 0 <= A <= B, as in 0:10 for the first ten.")
 
 
 def print_order(report: dict[str, Any]) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from cluster.config.settings import REQUIRED, find, in_toml
 from cluster.errors import InfrastructureError, RunError
+from cluster.processes import Follower
 from cluster.runs import RunFolder, RunState, read_json, run_state
 from launch import local
-from launch.watch import Follower
 
 Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
@@ -99,7 +99,7 @@ def gather(run: RunFolder, mistakes: int = 50) -> Facts:
         evaluation=_read(run.evaluation),
         baseline=_read(prepared / "baseline.json"),
         manifest=_read(prepared / "manifest.json"),
-        records=Follower(run.metrics).new()[1],
+        records=Follower(run.metrics).new(),
         attempts=_failures(run),
         attempt_count=run.attempts(),
         mistakes=answered,

@@ -21,7 +21,8 @@ class Forms:
         self._vocab: Any = None if language is None else language.vocab
         if text.stop_words == "drop" and not language.Defaults.stop_words:
             raise RecipeError(
-                f'text.stop_words = "drop": spaCy lists no stop words for text.language = {text.language!r}. Use "keep".'
+                f'text.stop_words = "drop": spaCy lists no stop words for text.language = {text.language!r}. '
+                'Use "keep".'
             )
         self._lemmatizer: Any = _lemmatizer(language) if text.lemmas == "table" else None
         self._known: dict[str, str] = {}
