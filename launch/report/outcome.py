@@ -33,10 +33,12 @@ def _confusion(facts: Facts) -> list[Html]:
         return []
     named, drawn, said = labels, counts[: len(labels)], None
     if len(labels) > MOST_CLASSES:
-        wrong = {row: sum(found) - found[row] for row, found in enumerate(drawn)}
+        taken = [sum(column) for column in zip(*drawn, strict=True)]
+        wrong = {row: sum(found) + taken[row] - 2 * found[row] for row, found in enumerate(drawn)}
         kept = sorted(sorted(wrong, key=lambda row: -wrong[row])[:60])
         named, drawn = [labels[row] for row in kept], [[counts[row][column] for column in kept] for row in kept]
-        said = tag("p", f"The 60 of {len(labels)} classes with the most mistakes; shares are of what is shown.")
+        which = f"The 60 of {len(labels)} classes with the most mistakes, as what is or what is said"
+        said = tag("p", f"{which}; shares are of what is shown.")
     box = tag(
         "div", charts.confusion(named, drawn), class_="box", tabindex=0, role="region", aria_label="Confusion matrix"
     )

@@ -86,6 +86,18 @@ def test_nothing_that_data_says_becomes_markup(made_run, capsys):
     assert "\x00" not in page.text and "\x1b" not in page.text
 
 
+def test_of_many_classes_those_are_drawn_that_others_are_taken_for(made_run, capsys):
+    run = made_run(classes=150, documents=300)
+    scored = json.loads((run / "evaluation.json").read_text())
+    # Each class is taken for the last, which is always right itself.
+    scored["confusion"] = [[0] * 149 + [3] for _ in range(150)]
+    (run / "evaluation.json").write_text(json.dumps(scored))
+    assert "The 60 of 150 classes with the most mistakes" in written(run, capsys).text
+    page = (run / "report.html").read_text()
+    matrix = page[page.index('aria-label="Confusion matrix"') :]
+    assert ">class-149<" in matrix[: matrix.index("</svg>")]
+
+
 def test_an_unfinished_run_says_so(made_run, capsys):
     page = written(made_run(finished=False), capsys)
     assert "This run is not finished" in page.text and "Step 200 of 200 is the last recorded" in page.text
