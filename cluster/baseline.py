@@ -20,7 +20,7 @@ from cluster.config.load import load
 from cluster.config.schema import Recipe
 from cluster.data.durable import write_atomically
 from cluster.data.shards import ShardReader
-from cluster.errors import DataError, MusterError
+from cluster.errors import DataError, exit_code_of
 from cluster.metrics import label_scores, number_scores, scores
 from cluster.prepare import prepare, source_paths, to_stderr
 from cluster.text.raw.read import Row, read_rows
@@ -196,13 +196,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings that beat the recipe's")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: standard output is JSON anyway")
     options = parser.parse_intermixed_args(arguments)
-    try:
+
+    def command() -> None:
         recipe = load(options.recipe, options.overrides)
         print(json.dumps(baseline(recipe, prepare(recipe, to_stderr))))
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return exit_code_of(command)
 
 
 if __name__ == "__main__":

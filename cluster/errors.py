@@ -15,11 +15,16 @@ MusterError
 A message gives the rule, the value and the way out.
 """
 
+import os
+import sys
+from collections.abc import Callable
+
 EXIT_DONE = 0
 EXIT_WRONG_INPUT = 2
 EXIT_INFRASTRUCTURE = 75
 EXIT_CHECKPOINTED = 85
 EXIT_DO_NOT_REQUEUE = 93
+EXIT_CTRL_C = 130  # a shell's habit: 128 + SIGINT
 
 
 class MusterError(Exception):
@@ -68,3 +73,20 @@ class Interrupted(MusterError):
     """A signal asked the run to stop; a checkpoint was committed first."""
 
     exit_code = EXIT_CHECKPOINTED
+
+
+def exit_code_of(command: Callable[[], int | None]) -> int:
+    """What a program leaves with after its command: what that returns (None is 0), or the code of the MusterError that
+    it raises, which is told on standard error. A reader who leaves (`| head`) has seen enough."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except MusterError as error:
+        print(f"muster: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it leaves
+        return EXIT_DONE
+    except KeyboardInterrupt:
+        return EXIT_CTRL_C
+    return EXIT_DONE if code is None else code

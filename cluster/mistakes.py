@@ -24,7 +24,7 @@ import numpy.typing as npt
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Multilabel, Recipe
 from cluster.data.shards import ShardReader
-from cluster.errors import DataError, MusterError, RunError
+from cluster.errors import DataError, RunError, exit_code_of
 from cluster.runs import RunFolder, open_run, read_json
 from cluster.text.raw.read import Row, read_rows
 
@@ -280,12 +280,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run")
     parser.add_argument("--count", type=int, default=50, metavar="N", help="how many mistakes (default: 50)")
     options = parser.parse_args(arguments)
-    try:
+
+    def command() -> None:
         print(json.dumps(mistakes(open_run(options.run), max(0, options.count)), allow_nan=False))
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return exit_code_of(command)
 
 
 if __name__ == "__main__":

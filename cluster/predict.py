@@ -21,7 +21,7 @@ from typing import IO
 
 from cluster.answers import Form
 from cluster.crew import Crew, write, written
-from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, MusterError
+from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, exit_code_of
 from cluster.runs import model_folder
 from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
 from cluster.text.tokens.pipeline import Encoder, tools_of
@@ -156,16 +156,7 @@ def _say_other_tools(encoder: Encoder) -> None:
 def main(arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    try:
-        return _run(options)
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
-    except KeyboardInterrupt:
-        return 130
+    return exit_code_of(lambda: _run(options))
 
 
 def _stop(number: int, _: object) -> None:

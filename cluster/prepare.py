@@ -23,7 +23,7 @@ from cluster.config.schema import Data, Recipe, TaskKind
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
 from cluster.data.verify import verify
-from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError
+from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
 from cluster.text.preparation import merge
 from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, make_parts, spacy_without_torch
@@ -288,15 +288,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings that beat the recipe's")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: standard output is JSON anyway")
     options = parser.parse_intermixed_args(arguments)
-    try:
+
+    def command() -> None:
         recipe = load(options.recipe, options.overrides)
         spacy_without_torch(recipe.text)
         folder = prepare(recipe, to_stderr)
         print(json.dumps({"prepared": str(folder), "report": dict(open_prepared(folder).report)}, ensure_ascii=False))
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return exit_code_of(command)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
 from cluster.data.shards import ShardReader
-from cluster.errors import EXIT_DONE, DataError, MusterError, RecipeError
+from cluster.errors import DataError, RecipeError, exit_code_of
 from cluster.prepare import prepare, source_paths
 from cluster.text.raw.read import Row
 from cluster.text.raw.sources import to_stderr
@@ -295,18 +295,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings, as in text.vocabulary_size=5000")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     options = parser.parse_intermixed_args(arguments)
-    try:
+
+    def command() -> None:
         found = survey(options.data, options.overrides)
         print(json.dumps(found, indent=2) if options.json else portrait(found, shutil.get_terminal_size().columns))
-        sys.stdout.flush()
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        return 130
-    return EXIT_DONE
+
+    return exit_code_of(command)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.data.durable import rename_folder
-from cluster.errors import DataError, MusterError
+from cluster.errors import DataError, exit_code_of
 from cluster.text.sets.originals import Converted, Example, convert
 from cluster.text.sets.package import download
 from cluster.text.sets.pinned import SETS, DataSet, Slot
@@ -260,12 +260,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    try:
-        _run(_parser().parse_args(arguments))
-    except MusterError as error:
-        print(f"muster: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: _run(_parser().parse_args(arguments)))
 
 
 if __name__ == "__main__":
