@@ -1,4 +1,4 @@
-"""A user's own model, as docs/custom.md shows it."""
+"""A user's own model."""
 
 import torch
 from torch import nn

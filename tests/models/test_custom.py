@@ -1,6 +1,8 @@
 """What a user's own model may not do is refused in the recipe's own words."""
 
+import os
 import re
+import tomllib
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from cluster.config.schema import Custom
 from cluster.errors import RecipeError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
+from tests.conftest import ROOT
 
 ROWS, OUTPUTS = 20, 2
 TOKENS, LENGTHS = torch.ones(4, 3, dtype=torch.int64), torch.full((4,), 3)
@@ -108,3 +111,16 @@ def test_a_wrong_shape_stops_the_run_in_one_message(muster, recipe_of, tmp_path)
     ended = muster("train", recipe_of("custom", model=model), "launch.ranks=2", "--run", tmp_path / "run")
     assert ended.code == 2, ended.err
     assert "its forward gave" in ended.err and "Traceback" not in ended.err
+
+
+def test_the_example_of_the_docs_trains(muster, recipe_of, tmp_path):
+    docs = (ROOT / "docs/custom.md").read_text()
+    code, settings = (re.search(rf"```{kind}\n(.*?)```", docs, re.DOTALL)[1] for kind in ("python", "toml"))
+    (tmp_path / "own.py").write_text(code)
+    recipe = recipe_of("custom", **tomllib.loads(settings))
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    ended = muster("train", recipe, "--run", tmp_path / "run", "--json", PYTHONPATH=path)
+    assert ended.code == 0, ended.err
+    assert ended.json["evaluation"]["accuracy"] > 0.5
+    answered = muster("predict", tmp_path / "run", "a warm and witty film", PYTHONPATH=path)
+    assert answered.code == 0 and '"label"' in answered.out
