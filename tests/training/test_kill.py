@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.processes import Follower
+
 STEPS = 100
 # Large enough that the kill, seen from outside, falls between the checkpoint and the end.
 MODELS = {
@@ -33,23 +35,14 @@ def hashes(run):
     return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
 
 
-def logged_step(run):
-    metrics = Path(run) / "metrics.jsonl"
-    if not metrics.exists():
-        return 0
-    steps = [
-        json.loads(line)["step"] for line in metrics.read_text().splitlines() if line.startswith('{"kind": "step"')
-    ]
-    return steps[-1] if steps else 0
-
-
 def kill_ranks_after(run, step, arguments):
     """Starts `muster`, kills all ranks with SIGKILL once a step is logged, and returns the exit code."""
     process = subprocess.Popen([sys.executable, "-m", "launch", *arguments], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while logged_step(run) < step:
+    deadline, metrics, logged = time.monotonic() + 120, Follower(run / "metrics.jsonl"), 0
+    while logged < step:
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.002)
+        logged = max([logged, *(record["step"] for record in metrics.new() if record["kind"] == "step")])
     ranks = [p for p in psutil.Process(process.pid).children(recursive=True) if "cluster.train" in p.cmdline()]
     for rank in ranks:
         os.kill(rank.pid, signal.SIGKILL)
