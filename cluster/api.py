@@ -8,8 +8,10 @@ run = api.fit(recipe, "runs/notebook")
 api.Predictor(run).predict(["a warm, funny film"])
 """
 
+import json
 import signal
-import subprocess
+import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,21 +44,36 @@ from cluster.errors import (
 from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
-from cluster.prepare import prepare as prepare_data
-from cluster.prepare import to_stderr
-from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
+from cluster.processes import AGENT, EXIT_SIGNAL, Follower, Record, Words, attend, ending, kill, start
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 
 __all__ = ["Predictor", "fit", "load", "prepare", "resume", "scores", "steps"]
 
 Show = Callable[[Record], None]
-SAYS = "muster: "  # how the agent begins what is meant for people
+SAYS = "muster: "  # how our programs begin what is meant for people
+ERRORS: dict[int, type[MusterError]] = {
+    EXIT_CHECKPOINTED: Interrupted,
+    EXIT_WRONG_INPUT: InputError,
+    EXIT_INFRASTRUCTURE: InfrastructureError,
+    EXIT_DO_NOT_REQUEUE: TrainingError,
+}
 
 
 def prepare(recipe: Recipe) -> Path:
-    """The prepared folder of a recipe's data: made if it is not there yet. Raises DataError, RecipeError."""
-    return prepare_data(recipe, to_stderr)
+    """The prepared folder of a recipe's data: made if it is not there yet, in processes of its own.
+
+    Raises InputError, InfrastructureError; Interrupted after Ctrl-C: what was finished is kept.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.toml"
+        path.write_text(to_toml(recipe), encoding="utf-8")
+        code, message, answer = _to_its_end("cluster.prepare", [str(path)], "the preparation", lambda: None)
+    if code == EXIT_DONE:
+        return Path(json.loads(answer.strip().rpartition("\n")[2])["prepared"])
+    if code == EXIT_SIGNAL + signal.SIGTERM:
+        raise Interrupted("Preparation was stopped. The parts that are finished are kept: the same call goes on.")
+    raise ERRORS.get(code, MusterError)(message)
 
 
 def steps(
@@ -151,39 +168,55 @@ def scores(run: str | Path) -> dict[str, Any]:
 
 def _attempt(run: RunFolder, show: Show | None) -> Path:
     """One attempt at a run, from its start to its end: the run's folder if it is done. Raises as `fit` does."""
-    attempt, asked = run.attempts(), list[int]()
-    follower, waiting, said = Follower(run.metrics), deque[Record](), list[str]()
+    attempt = run.attempts()
+    follower, waiting = Follower(run.metrics), deque[Record]()
     follower.new()  # what earlier attempts wrote has been shown
-    with Words() as words:
+
+    def look() -> None:
+        if show is not None:
+            waiting.extend(follower.new())
+            while waiting:  # one by one: Ctrl-C between two loses none
+                show(waiting.popleft())
+
+    code, message, _ = _to_its_end("cluster.agent", ["train", str(run.path)], AGENT, look)
+    return _ended(run, code, _verdict(run, attempt) or message)
+
+
+def _to_its_end(module: str, arguments: list[str], who: str, look: Callable[[], None]) -> tuple[int, str, str]:
+    """One of our programs: its exit code, its last message, its standard output. What it says is passed on; `look` is
+    called a few times a second.
+
+    A process of its own: what prepares or trains starts others, which would run a script's own lines again
+    (docs.python.org/3/library/multiprocessing.html, "Safe importing of main module").
+    """
+    asked, said = list[int](), list[str]()
+    with Words() as words, Words() as answer:
 
         def listen() -> None:
             for line in words.new():
                 said.append(line)
-                to_stderr(line)
+                print(line, file=sys.stderr, flush=True)
 
-        def look() -> None:
+        def listen_and_look() -> None:
             listen()
-            if show is not None:
-                waiting.extend(follower.new())
-                while waiting:  # one by one: Ctrl-C between two loses none
-                    show(waiting.popleft())
+            look()
 
-        agent = start("cluster.agent", ["train", str(run.path)], stdout=subprocess.DEVNULL, stderr=words.file)
+        process = start(module, arguments, stdout=answer.file, stderr=words.file)
         try:
-            attend(agent, look)
-        except BaseException as error:  # Ctrl-C, or what `show` raised: nobody would be left to own the run
+            attend(process, listen_and_look)
+        except BaseException as error:  # Ctrl-C, or what `show` raised: nobody would be left to own it
             # SIGTERM: a SIGINT is ignored in what a shell runs in the background, and leaves a traceback of imports.
             asked.append(signal.SIGTERM)
-            agent.terminate()
-            attend(agent, listen)
+            process.terminate()
+            attend(process, listen)
             if not isinstance(error, KeyboardInterrupt):
                 raise
             look()
         finally:  # a second Ctrl-C
-            kill(agent)
-            agent.wait()
-    code, killed = ending(agent.returncode, AGENT, asked)
-    return _ended(run, code, killed or _verdict(run, attempt) or _last_words(said, code))
+            kill(process)
+            process.wait()
+        code, killed = ending(process.returncode, who, asked)
+        return code, killed or _last_words(said, who, code), answer.rest()
 
 
 def _verdict(run: RunFolder, attempt: int) -> str:
@@ -192,23 +225,17 @@ def _verdict(run: RunFolder, attempt: int) -> str:
     return str(verdict["message"]) if verdict.get("attempt") == attempt else ""
 
 
-def _last_words(said: list[str], code: int) -> str:
-    """The last message of an agent that left no verdict; whatever came last, if it is none of ours."""
+def _last_words(said: list[str], who: str, code: int) -> str:
+    """The last message of a program; whatever came last, if it is none of ours."""
     starts = [index for index, line in enumerate(said) if line.startswith(SAYS)]
     if starts:
         return "\n".join(said[starts[-1] :]).removeprefix(SAYS)
-    return f"{AGENT} ended with exit code {code}: {said[-1] if said else 'it said nothing'}"
+    return f"{who} ended with exit code {code}: {said[-1] if said else 'it said nothing'}"
 
 
 def _ended(run: RunFolder, code: int, message: str) -> Path:
     """The folder of a run that is done; else what went wrong, as an exception."""
     if code == EXIT_DONE:
         return run.path
-    errors: dict[int, type[MusterError]] = {
-        EXIT_CHECKPOINTED: Interrupted,
-        EXIT_WRONG_INPUT: InputError,
-        EXIT_INFRASTRUCTURE: InfrastructureError,
-        EXIT_DO_NOT_REQUEUE: TrainingError,
-    }
     goes_on = f" (api.resume({str(run.path)!r}) goes on)" if code in (EXIT_CHECKPOINTED, EXIT_INFRASTRUCTURE) else ""
-    raise errors.get(code, MusterError)(message + goes_on)
+    raise ERRORS.get(code, MusterError)(message + goes_on)

@@ -122,7 +122,10 @@ def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
     waiting = False
     while not (final / MANIFEST).exists():
         work.mkdir(exist_ok=True)
-        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # another process was quicker, and is done
+            continue
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -236,7 +239,10 @@ def _duplicates(assignment: Assignment) -> dict[str, int]:
 def _refuse_changed(files: Sequence[SourceFile]) -> None:
     """A source that is written to while it is read would be kept under the fingerprint of what it was before."""
     for file in files:
-        status = file.path.stat()
+        try:
+            status = file.path.stat()
+        except OSError as error:
+            raise DataError(f"{file.path} went while it was being prepared ({error.strerror}).") from error
         if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.changed_ns):
             raise DataError(f"{file.path} was changed while it was being prepared: prepare again once it rests.")
 

@@ -38,8 +38,7 @@ from cluster.text.survey.portrait import portrait
 from cluster.text.survey.revisit import LINE_BITS, Keys
 from cluster.text.tokens.pipeline import FIRST_WORD, UNKNOWN, Encoder
 
-EVERY_WORD = 1_000_000
-"""Words are counted one by one up to here."""
+EVERY_WORD = 1 << 31
 NEARLY_ALL_BAD = 0.999999
 DOCUMENTS_AT_ONCE = 2048
 SHOWN_EXAMPLES, SHOWN_UNKNOWN, SHOWN_TWINS = 3, 30, 5
@@ -52,6 +51,8 @@ Say = Callable[[str], None]
 def survey(data: str, overrides: Sequence[str] = (), say: Say = to_stderr) -> dict[str, Any]:
     """All figures as one JSON document. Raises DataError, RecipeError."""
     recipe, name = recipe_of(data, overrides)
+    if recipe.model.start_from:
+        say(f"model.start_from = {recipe.model.start_from!r} is left out: the vocabulary shown is that of this data")
     try:
         prepared = prepare(_whole(recipe), say)
     except DataError:
@@ -153,7 +154,11 @@ class Survey:
         return {
             "task": self._manifest.task,
             "prepared": str(self._prepared),
-            "sources": self._manifest.report["sources"],
+            # The paths of now: the same bytes may have been prepared under other names.
+            "sources": [
+                {**source, "path": str(path)}
+                for source, path in zip(self._manifest.report["sources"], self._files, strict=True)
+            ],
             "rows": self._manifest.report["rows"],
             "labels": list(self._manifest.labels),
             "splits": {name: self._figures(name) for name in self._splits},

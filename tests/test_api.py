@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import api
+from cluster import api, processes
 from cluster.data.inspect import order_report
 from cluster.data.shards import ShardReader
 from cluster.errors import (
@@ -26,6 +26,7 @@ from cluster.errors import (
     RunError,
     TrainingError,
 )
+from cluster.prepare import SMALL_INPUT_BYTES
 from cluster.runs import RunFolder, locked, run_state
 
 ROOT = Path(__file__).parents[1]
@@ -190,26 +191,32 @@ def lines_of_whole(path):
     return [json.loads(line) for line in path.read_bytes().rpartition(b"\n")[0].splitlines()]
 
 
-def test_ctrl_c_before_the_agent_can_hear_it(recipe_of, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    "interrupted, says",
+    [("cluster.agent", r"api.resume\('.*run'\) goes on"), ("cluster.prepare", "Preparation was stopped")],
+)
+def test_ctrl_c_before_a_program_can_hear_it(recipe_of, tmp_path, monkeypatch, capfd, interrupted, says):
     recipe = recipe_with(recipe_of, train={"steps": 2})
     api.prepare(recipe)
     start = api.start
 
-    def start_and_interrupt(*arguments, **settings):
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()  # the agent imports torch
-        return start(*arguments, **settings)
+    def start_and_interrupt(module, *arguments, **settings):
+        if module == interrupted:
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()  # it imports torch, or spaCy
+        return start(module, *arguments, **settings)
 
     monkeypatch.setattr(api, "start", start_and_interrupt)
     # What a shell started in the background ignores SIGINT; a notebook's kernel does not.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(Interrupted, match=r"api.resume\('.*run'\) goes on"):
+        with pytest.raises(Interrupted, match=says):
             api.fit(recipe, tmp_path / "run")
     finally:
         signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
     assert "Traceback" not in capfd.readouterr().err
-    assert api.resume(tmp_path / "run") == tmp_path / "run"
+    go_on = api.resume if interrupted == "cluster.agent" else lambda run: api.fit(recipe, run)
+    assert go_on(tmp_path / "run") == tmp_path / "run"
 
 
 def test_what_show_raises_stops_the_run(recipe_of, tmp_path):
@@ -275,8 +282,35 @@ def test_what_the_agent_refuses_is_said_and_not_an_earlier_verdict(recipe_of, tm
 
 def test_an_agent_that_cannot_speak_is_quoted(recipe_of, tmp_path, monkeypatch):
     recipe = recipe_with(recipe_of)
+    command = processes.command
+    failing = [sys.executable, "-c", "raise OSError('no such thing')"]
     monkeypatch.setattr(
-        "cluster.processes.command", lambda module, arguments: [sys.executable, "-c", "raise OSError('no such thing')"]
+        processes, "command", lambda module, given: failing if module == "cluster.agent" else command(module, given)
     )
     with pytest.raises(MusterError, match="the agent ended with exit code 1: OSError: no such thing$"):
         api.fit(recipe, tmp_path / "run")
+
+
+def test_a_script_without_a_guard_prepares_much_data(tmp_path):
+    """Enough for several processes, which would run the script's own lines again if it started them."""
+    rows = ({"text": f"a film of {i % 977} scenes and {i % 31} songs", "label": "ab"[i % 2]} for i in range(80_000))
+    (tmp_path / "big.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert (tmp_path / "big.jsonl").stat().st_size > SMALL_INPUT_BYTES
+    (tmp_path / "r.toml").write_text('[data]\ntrain = "big.jsonl"\n[model]\nkind = "mlp"\n')
+    (tmp_path / "script.py").write_text('from cluster import api\nprint(api.prepare(api.load("r.toml")))\n')
+    ended = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (Path(ended.stdout.strip()) / "manifest.json").exists()
+
+
+def test_what_preparing_refuses_is_raised(recipe_of, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"text": 1}\n')
+    with pytest.raises(InputError, match="1 of .* rows cannot be used"):
+        api.prepare(recipe_with(recipe_of, data={"train": str(tmp_path / "bad.jsonl")}))

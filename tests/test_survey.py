@@ -208,3 +208,10 @@ def test_a_reader_that_leaves_ends_it_quietly(sets):
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, timeout=120)
     line, status = found.stdout.splitlines()
     assert line.startswith("train.jsonl: 200 rows") and status == "0"
+
+
+def test_a_file_of_another_name_is_called_by_its_own(sets):
+    survey("train.jsonl", say=quiet)
+    os.rename("train.jsonl", "renamed.jsonl")
+    found = survey("renamed.jsonl", say=quiet)
+    assert [Path(source["path"]).name for source in found["sources"]] == ["renamed.jsonl"]

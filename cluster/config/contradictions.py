@@ -18,6 +18,8 @@ from cluster.config.schema import (
 )
 from cluster.config.settings import in_toml
 
+BYTES = 256
+"""Pieces that byte-pair encoding begins with: every text can be written in them."""
 Metric = Literal[
     "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman"
 ]  # fmt: skip
@@ -51,6 +53,11 @@ def _of_data(recipe: Recipe) -> Iterator[str]:
     data = recipe.data
     if data.train in ("auto", "none"):
         yield f'data.train = "{data.train}": training needs examples; give a path, a glob or a catalogue name'
+    if isinstance(data.train, tuple) and {"auto", "none"} & set(data.train):
+        yield f"data.train = {in_toml(data.train)}: a list of sources holds paths, globs and catalogue names alone"
+    for setting in ("text", "label"):
+        if data.group == getattr(data, setting):
+            yield f'data.group and data.{setting} are both "{data.group}": name a field that several examples share'
     if data.text == data.label:
         yield f'data.text and data.label are both "{data.text}": the text cannot be its own label'
 
@@ -74,6 +81,11 @@ def _of_text(recipe: Recipe) -> Iterator[str]:
         yield f"text.tags = true: the {kind} reads a bag of words; text.keep_tags can filter them, or use another model"
     if text.pipeline and text.tokens != "words":
         yield f'text.tokens = "{text.tokens}": text.pipeline finds tags of words; use "words", or no pipeline'
+    if text.tokens == "bpe" and text.vocabulary_size < BYTES:
+        yield (
+            f'text.vocabulary_size = {text.vocabulary_size}: with text.tokens = "bpe" the first {BYTES} pieces are the '
+            f"bytes, and the others are learned; use {BYTES} or more, such as 8000"
+        )
     if text.tokens == "bpe":
         for setting, plain in (("stop_words", "keep"), ("punctuation", "keep"), ("lemmas", "none")):
             if getattr(text, setting) != plain:
@@ -89,6 +101,8 @@ def _of_model(recipe: Recipe) -> Iterator[str]:
     if isinstance(model, Custom) and model.size and not re.fullmatch(r"[\w.]+:\w+", model.size):
         yield f'model.size = "{model.size}": must be of the form package.module:function, or empty'
     vectors = getattr(model, "vectors", "")
+    if vectors and recipe.text.tokens == "bpe":
+        yield 'model.vectors: they are vectors of words, but text.tokens = "bpe" has pieces of words; use "words"'
     if vectors and model.start_from:
         yield "model.vectors and model.start_from both say what the embeddings begin with; leave one out"
     if getattr(model, "freeze_vectors", False) and recipe.optim.weight_decay:

@@ -41,7 +41,7 @@ class Data:
     """Examples for the final score; `auto` takes `test_share` of the training set by hash after removing duplicates,
     `none` has none."""
     text: Path = "text"
-    """Name of the field (JSON) or column (CSV) that holds the text."""
+    """Name of the field (JSON) or column (CSV, TSV) that holds the text. A row of a TSV is one line."""
     label: Path = "label"
     """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
     `task.kind = "multilabel"`; a number for "regress"."""
@@ -60,6 +60,12 @@ class Data:
     bad_rows: Share = 0.0
     """Largest share of unreadable rows (broken JSON, missing field, wrong type, invalid UTF-8, empty text) that
     preparation accepts."""
+
+
+Tag = Literal[
+    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM",
+    "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
+]  # fmt: skip
 
 
 @section
@@ -83,9 +89,9 @@ class Text:
     as `text.pipeline` finds it in context."""
     pipeline: str = ""
     """A trained spaCy pipeline, by name or path: finds part-of-speech tags and lemmas in context. Empty: none."""
-    keep_tags: tuple[Path, ...] = ()
-    """Keep only tokens with one of these coarse part-of-speech tags (`NOUN`, `ADJ`, ...); needs `text.pipeline`.
-    Empty: keep all."""
+    keep_tags: tuple[Tag, ...] = ()
+    """Keep only tokens with one of these coarse part-of-speech tags (universaldependencies.org/u/pos); needs
+    `text.pipeline`. Empty: keep all."""
     tags: bool = False
     """Give the model each token's part-of-speech tag as a second input; needs `text.pipeline`, and a model that reads
     the sequence."""

@@ -69,15 +69,22 @@ def gather(parts: Sequence[Path], slots: Sequence[int]) -> Columns:
 
 def refuse_bad_rows(rejected: Sequence[Rejection], rows: int, accepted_share: float) -> None:
     """Raises DataError with the list if more than the accepted share of all `rows` was rejected."""
-    if not rejected or len(rejected) <= accepted_share * rows:
+    if not rejected or len(rejected) / rows <= accepted_share:
         return
     lines = [f"  {file}:{line}: {reason}" for file, line, reason in rejected[:SHOWN_REJECTED]]
     if len(rejected) > SHOWN_REJECTED:
         lines.append(f"  and {len(rejected) - SHOWN_REJECTED:,} more")
+    accepted = _most(accepted_share, rows)
     raise DataError(
         f"{len(rejected):,} of {rows:,} rows cannot be used, and data.bad_rows = {accepted_share:g} accepts "
-        f"{int(accepted_share * rows):,}. Mend them, or set data.bad_rows to the share you accept.\n" + "\n".join(lines)
+        f"{accepted:,}. Mend them, or set data.bad_rows to the share you accept.\n" + "\n".join(lines)
     )
+
+
+def _most(share: float, rows: int) -> int:
+    """How many of the rows are no more than this share (29 of 100 are 0.29, though 0.29 * 100 is less than 29)."""
+    nearest = round(share * rows)
+    return nearest if nearest / rows <= share else nearest - 1
 
 
 def place(columns: Columns, data: Data, task: TaskKind) -> tuple[Assignment, list[str]]:

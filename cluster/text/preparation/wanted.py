@@ -14,9 +14,8 @@ from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
 from cluster.text.raw.sources import told_by_place
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
-from cluster.text.tokens.tags import check_tags
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 """Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
 
 
@@ -48,7 +47,6 @@ def wanted_by(recipe: Recipe) -> Wanted:
     if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
         recipe = resolve(recipe)
     text = recipe.text
-    check_tags(text)
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, recipe.task.kind, None, "")
     folder = RunFolder(Path(recipe.model.start_from)).model

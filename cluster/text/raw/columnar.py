@@ -20,6 +20,7 @@ _ROWS = 1024
 """Rows turned into values at once."""
 _READ_BYTES = 1 << 20
 _INVALID = "\udcff"
+ARROW_FILE_MAGIC = b"ARROW1"  # arrow.apache.org/docs/format/Columnar.html, "IPC File Format"
 """Stands for bytes that are no UTF-8, as Python's surrogateescape writes them."""
 
 Names = Callable[[Any], Any]
@@ -71,6 +72,12 @@ def _schema(path: Path) -> pa.Schema:
 
     if _is_arrow(path):
         with pa.OSFile(str(path)) as file:
+            if file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC:
+                raise DataError(
+                    f"{path} is Arrow's file format (Feather); of .arrow files muster reads the streams that "
+                    "`datasets` saves. Write it as .parquet."
+                )
+            file.seek(0)
             return pa.ipc.open_stream(file).schema
     import pyarrow.parquet as pq
 
@@ -117,7 +124,9 @@ def _is_plain(kind: pa.DataType) -> bool:
     """Has JSON such values?"""
     from pyarrow import types
 
-    if types.is_dictionary(kind) or _is_list(kind):
+    if _is_list(kind):
+        return _is_plain(kind.value_type) and not (types.is_decimal(kind.value_type) or _is_bytes(kind.value_type))
+    if types.is_dictionary(kind):
         return _is_plain(kind.value_type)
     checks = ("null", "boolean", "integer", "floating", "decimal", "string", "large_string", "string_view")
     return any(getattr(types, f"is_{check}")(kind) for check in checks) or _is_bytes(kind)

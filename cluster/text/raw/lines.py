@@ -57,9 +57,7 @@ def lines(path: Path, limit_bytes: int = LINE_LIMIT_BYTES, *, any_name: bool = F
         return f"line {read}"
 
     with _opened(path, place, any_name) as stream:
-        for line in _cut(stream, limit_bytes):
-            if read == 0 and line is not None:
-                line = _without_mark(path, line)
+        for line in lines_of(stream, str(path), limit_bytes):
             read += 1
             yield line
 
@@ -73,7 +71,7 @@ def pieces(path: Path, size_bytes: int = 1 << 20) -> Iterator[bytes]:
 
     with _opened(path, place) as stream:
         while piece := stream.read(size_bytes):
-            yield piece if read else _without_mark(path, piece)
+            yield piece if read else _without_mark(str(path), piece)
             read += len(piece)
 
 
@@ -110,19 +108,22 @@ def _unpacked(raw: IO[bytes], packing: str) -> io.BufferedReader:
             return cast(io.BufferedReader, raw)
 
 
-def _cut(stream: io.BufferedReader, limit_bytes: int) -> Iterator[bytes | None]:
+def lines_of(stream: IO[bytes], name: str, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[bytes | None]:
+    """As `lines`, of a stream that is open already; `name` is what errors call it. Raises DataError for UTF-16."""
+    is_first = True
     while line := stream.readline(limit_bytes + 1):
         if len(line) <= limit_bytes or line.endswith(b"\n"):
-            yield line
-            continue
-        while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
-            pass
-        yield None
+            yield _without_mark(name, line) if is_first else line
+        else:
+            while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
+                pass
+            yield None
+        is_first = False
 
 
-def _without_mark(path: Path, first_line: bytes) -> bytes:
+def _without_mark(name: str, first_line: bytes) -> bytes:
     if first_line.startswith(_UTF_16_MARKS):
-        raise DataError(f"{path} is UTF-16; muster reads UTF-8. Turn it: iconv -f UTF-16 -t UTF-8 {path.name}")
+        raise DataError(f"{name} is UTF-16; muster reads UTF-8. Turn it: iconv -f UTF-16 -t UTF-8")
     return first_line.removeprefix(_UTF_8_MARK)
 
 

@@ -1,5 +1,6 @@
 """Text files: whose labels stand in their lines, in their names, or in the names of their folders."""
 
+import os
 from pathlib import Path
 
 from cluster.config.schema import Data
@@ -18,7 +19,7 @@ def label_of(path: Path, data: Data) -> str | None:
     if data.group:
         raise DataError(f"data.group = {data.group!r}, but {path} is plain text, which has no fields: leave it out.")
     if data.txt == "files":
-        return path.absolute().parent.name
+        return Path(os.path.abspath(path)).parent.name  # folds "..", keeps symbolic links
     for line in lines(path):
         if line is None:
             break

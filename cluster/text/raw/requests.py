@@ -10,7 +10,7 @@ from typing import IO, Any, assert_never
 from cluster.errors import DataError
 from cluster.text.raw import columnar
 from cluster.text.raw.arrays import elements, is_array
-from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines
+from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines, lines_of
 from cluster.text.raw.tables import column_names, table
 
 
@@ -44,7 +44,7 @@ def from_file(path: Path, field: str | None) -> Iterator[Request]:
     try:
         kind = kind_of(path)
     except DataError:
-        return _requests(_plain_lines(path), field)
+        return _requests(lines(path, any_name=True), field)
     name = field or "text"
     match kind:
         case "txt":
@@ -62,27 +62,8 @@ def from_file(path: Path, field: str | None) -> Iterator[Request]:
 
 
 def from_stream(stream: IO[bytes], field: str | None) -> Iterator[Request]:
-    """One text a line, or one JSON object if a field is named."""
-    return _requests(_cut(stream), field)
-
-
-def _plain_lines(path: Path) -> Iterator[bytes | None]:
-    try:
-        with open(path, "rb") as file:
-            yield from _cut(file)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _cut(stream: IO[bytes]) -> Iterator[bytes | None]:
-    """Lines; None for one that is too long to hold."""
-    while line := stream.readline(LINE_LIMIT_BYTES + 1):
-        if len(line) <= LINE_LIMIT_BYTES:
-            yield line
-            continue
-        while line and not line.endswith(b"\n"):
-            line = stream.readline(1 << 20)
-        yield None
+    """One text a line, or one JSON object if a field is named. Raises DataError for UTF-16."""
+    return _requests(lines_of(stream, "standard input"), field)
 
 
 def _requests(found: Iterator[bytes | None], field: str | None) -> Iterator[Request]:

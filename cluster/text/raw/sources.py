@@ -28,12 +28,13 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
     Raises DataError: nothing matches, a folder that `datasets` did not save, an unknown extension, a set without that
     split or not to be had.
     """
-    found: set[Path] = set()
+    found: dict[str, Path] = {}  # by absolute path: a file may be named in several ways
     for source in (sources,) if isinstance(sources, str) else sources:
-        found.update(_files(source, slot, say))
-    for path in found:
+        for path in _files(source, slot, say):
+            found.setdefault(os.path.abspath(path), path)
+    for path in found.values():
         kind_of(path)
-    return sorted(found)
+    return sorted(found.values())
 
 
 def told_by_place(path: Path, data: Data) -> list[str]:

@@ -1,5 +1,6 @@
 """Tables as text: the rows of `.csv` and `.tsv` files, cell by cell."""
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ def table(path: Path) -> Iterator[tuple[int, list[str] | str]]:
     """
     # one limit for the whole process, raised and never lowered: the default of 128 kB is less than many a text
     csv.field_size_limit(max(csv.field_size_limit(), LINE_LIMIT_BYTES))
+    if kind_of(path) == "tsv":
+        yield from _by_tabs(path)
+        return
     # only csv's reader knows where a row ends: a quoted cell may hold line feeds
-    reader = csv.reader(_decoded(path), strict=True, delimiter="\t" if kind_of(path) == "tsv" else ",")
+    reader = csv.reader(_decoded(path), strict=True)
     width = 0
     while True:
         first_line = reader.line_num + 1
@@ -39,6 +43,33 @@ def table(path: Path) -> Iterator[tuple[int, list[str] | str]]:
             yield first_line, f"broken CSV: {len(cells)} cells, the line of column names has {width}"
             continue
         yield first_line, cells
+
+
+def _by_tabs(path: Path) -> Iterator[tuple[int, list[str] | str]]:
+    """Rows of a `.tsv`: one line each, so that a quote in a text, which most of these files leave as it is, takes no
+    other row along. A cell that is quoted as a whole loses the quotes; tabs may stand in one if its line has too many
+    cells otherwise."""
+    width = 0
+    for number, line in enumerate(_decoded(path), start=1):
+        row = line.rstrip("\r\n")
+        if not row.strip():
+            continue
+        cells = [_unquoted(cell) for cell in row.split("\t")]
+        if width and len(cells) != width:
+            with contextlib.suppress(csv.Error, StopIteration):
+                cells = next(csv.reader([row], strict=True, delimiter="\t"))
+        width = width or len(cells)
+        if len(cells) == width:
+            yield number, cells
+        else:
+            yield number, f"broken TSV: {len(cells)} cells, the line of column names has {width}; a row is one line"
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"' or '"' in inner.replace('""', ""):
+        return cell
+    return inner.replace('""', '"')
 
 
 def column_names(path: Path, cells: list[str]) -> list[str]:

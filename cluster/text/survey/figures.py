@@ -51,7 +51,10 @@ def number_histogram(values_N: Array) -> list[dict[str, Any]]:
     """Documents by the number to predict, in ranges of equal width; a range holds its start, the last its end too."""
     if not values_N.size:
         return []
-    counts, edges = np.histogram(values_N, bins=BARS if values_N.min() < values_N.max() else 1)
+    least, most = float(values_N.min()), float(values_N.max())
+    # A range must be wider than what two neighbouring numbers are apart.
+    is_wide = (most - least) / BARS > np.spacing(max(abs(least), abs(most)))
+    counts, edges = np.histogram(values_N, bins=BARS if is_wide else 1)
     ranges = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
     return [{"from": start, "to": end, "documents": count} for start, end, count in ranges]
 

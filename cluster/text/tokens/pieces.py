@@ -16,10 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Text
-from cluster.errors import RecipeError
 from cluster.text.tokens.found import Found, encodable
 
-BYTES = 256
 # The trainer counts stretches itself, one appearance after the other; so many go to it in one string.
 APPEARANCES_AT_ONCE = 4096
 # The outer half of GPT-2's pattern: a word with a space before it, white space up to the last before a word, that last.
@@ -31,14 +29,13 @@ SEPARATOR = "\n"  # a byte too, so it has another letter where stretches are wri
 
 
 class Stretches:
-    """Cuts texts into the stretches that merges never cross. Raises RecipeError for too small a vocabulary.
+    """Cuts texts into the stretches that merges never cross.
 
     `tokenizers` has to look at a word with the space before it, and at a run of white space, but once: no stretch
     reaches from one into the next.
     """
 
     def __init__(self, text: Text) -> None:
-        check_size(text)
         untrained = _tokenizer(text)
         self._cut, self._normalise = untrained.pre_tokenizer, untrained.normalizer
         self._known: dict[str, list[str]] = {}
@@ -100,11 +97,10 @@ def learn(counts: Mapping[str, int], text: Text) -> Pieces:
     """`text.vocabulary_size` pieces (the 256 bytes among them) from how often each stretch stands in the training set.
 
     The same counts give the same pieces, in whatever order they come. Fewer pieces are learned if pairs run out that
-    appear `text.min_count` times. Raises RecipeError for too small a vocabulary.
+    appear `text.min_count` times.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-    check_size(text)
     # Without a word of ours, `tokenizers` prints a warning in each process that is forked after it used threads.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     learning = Tokenizer(models.BPE())
@@ -119,15 +115,6 @@ def learn(counts: Mapping[str, int], text: Text) -> Pieces:
     trained = _tokenizer(text)
     trained.model = learning.model
     return Pieces(json.loads(trained.to_str()))
-
-
-def check_size(text: Text) -> None:
-    """Raises RecipeError if the pieces cannot even hold all bytes."""
-    if text.vocabulary_size < BYTES:
-        raise RecipeError(
-            f'text.vocabulary_size = {text.vocabulary_size}: with text.tokens = "bpe" the first {BYTES} pieces are the '
-            f"bytes, and the others are learned. Use {BYTES} or more, such as 8000."
-        )
 
 
 def _tokenizer(text: Text) -> Any:

@@ -9,17 +9,14 @@ import importlib.util
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from cluster.config.schema import Text
+from cluster.config.schema import Tag, Text
 from cluster.errors import RecipeError
 from cluster.text.tokens.forms import Forms
 from cluster.text.tokens.found import Found, encodable
 
-UNIVERSAL_TAGS = (
-    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM",
-    "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
-)  # fmt: skip
+UNIVERSAL_TAGS: tuple[Tag, ...] = get_args(Tag)
 """universaldependencies.org/u/pos; row 0 of an embedding of tags is padding, tag i has row i + 1."""
 ROWS = {tag: row for row, tag in enumerate(UNIVERSAL_TAGS, start=1)} | {"CONJ": UNIVERSAL_TAGS.index("CCONJ") + 1}
 OTHER = ROWS["X"]
@@ -37,7 +34,6 @@ class Tagger:
     """Splits texts with `text.pipeline`. Raises RecipeError: no such pipeline, or it lacks tags or lemmas."""
 
     def __init__(self, text: Text) -> None:
-        check_tags(text)
         self._text = text
         self._kept = frozenset(ROWS[tag] for tag in text.keep_tags)
         self._needs_tags = text.tags or bool(text.keep_tags)
@@ -56,15 +52,20 @@ class Tagger:
 
     def _start(self) -> None:
         self._language = load(self._text)
+        if self._language.lang != self._text.language:
+            raise RecipeError(
+                f"text.pipeline = {self._text.pipeline!r} is one for {self._language.lang!r}, but text.language = "
+                f"{self._text.language!r}: make them the same."
+            )
         self._forms = Forms(self._language, self._text)
         self._strings = len(self._language.vocab.strings)
 
     def _many(self, texts: list[str]) -> Iterator[Found]:
         if len(self._language.vocab.strings) > self._strings + MOST_NEW_STRINGS:
             self._start()
-        for document in self._language.pipe(texts, batch_size=TEXTS_AT_ONCE):
-            self._refuse_lacking(document)
-            yield self._found(document)
+        documents = list(self._language.pipe(texts, batch_size=TEXTS_AT_ONCE))
+        self._refuse_lacking(documents)
+        yield from map(self._found, documents)
 
     def _found(self, document: Any) -> Found:
         in_context, lower = self._text.lemmas == "pipeline", self._text.lower
@@ -85,12 +86,16 @@ class Tagger:
             tags.append(row)
         return tokens, bytes(tags) if self._text.tags else b""
 
-    def _refuse_lacking(self, document: Any) -> None:
+    def _refuse_lacking(self, documents: list[Any]) -> None:
         """A pipeline that never sets tags, or lemmas, would give empty ones without a word."""
-        if self._is_checked or not len(document):
+        if self._is_checked or not any(map(len, documents)):
             return
-        lacking = ["part-of-speech tags"] if self._needs_tags and not document.has_annotation("POS") else []
-        if self._text.lemmas == "pipeline" and not document.has_annotation("LEMMA"):
+
+        def lacks(annotation: str) -> bool:  # one that goes by rules may have none for a single document
+            return not any(document.has_annotation(annotation) for document in documents)
+
+        lacking = ["part-of-speech tags"] if self._needs_tags and lacks("POS") else []
+        if self._text.lemmas == "pipeline" and lacks("LEMMA"):
             lacking.append("lemmas")
         if lacking:
             raise RecipeError(
@@ -98,16 +103,6 @@ class Tagger:
                 f"{', '.join(self._language.pipe_names) or 'nothing'}). Name one that does, or leave out what needs it."
             )
         self._is_checked = True
-
-
-def check_tags(text: Text) -> None:
-    """Raises RecipeError for a tag in `text.keep_tags` that there is not."""
-    unknown = [tag for tag in text.keep_tags if tag not in UNIVERSAL_TAGS]
-    if unknown:
-        raise RecipeError(
-            f"text.keep_tags: there is no tag {', '.join(map(repr, unknown))}. The coarse part-of-speech tags are "
-            f"{', '.join(UNIVERSAL_TAGS)} (universaldependencies.org/u/pos)."
-        )
 
 
 def load(text: Text) -> Any:

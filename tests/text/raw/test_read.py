@@ -223,14 +223,22 @@ def test_csv_rows(tmp_path):
 
 
 def test_tsv_rows(tmp_path):
-    content = b'id\ttext\tlabel\r\n1\ta, film\tpos\r\n2\t"two\nlines\t""here"""\tneg\n3\tshort\n4\tlast\t 1 '
+    content = (
+        b'id\ttext\tlabel\r\n1\ta, film\tpos\r\n2\t"two\ttabs ""here"""\tneg\n3\tshort\n4\tlast\t 1 \n'
+        b'5\t"Hello\tpos\n6\tworld"\tneg\n7\t"Great" he said\tpos\n8\t"all ""quoted"""\tneg\n'
+    )
     rows, rejected = read(written(tmp_path, "a.tsv", content))
     assert [(row.line, row.text, row.labels) for row in rows] == [
         (2, "a, film", ("pos",)),
-        (3, 'two\nlines\t"here"', ("neg",)),
-        (6, "last", ("1",)),
+        (3, 'two\ttabs "here"', ("neg",)),
+        (5, "last", ("1",)),
+        (6, '"Hello', ("pos",)),
+        (7, 'world"', ("neg",)),
+        (8, '"Great" he said', ("pos",)),
+        (9, 'all "quoted"', ("neg",)),
     ]
-    assert [(bad.line, bad.reason) for bad in rejected] == [(5, "broken CSV: 2 cells, the line of column names has 3")]
+    reason = "broken TSV: 2 cells, the line of column names has 3; a row is one line"
+    assert [(bad.line, bad.reason) for bad in rejected] == [(4, reason)]
     assert len(read(written(tmp_path, "a.tsv.gz", gzip.compress(b"text\tlabel\nx\ta\n")))[0]) == 1
 
 

@@ -40,10 +40,11 @@ def test_objects(tmp_path, name, content):
         assert [request.text for request in found] == ["a film", "é\nb"]
 
 
-@pytest.mark.parametrize("name, mark", [("a.csv", ","), ("a.tsv", "\t")])
-def test_tables_keep_their_columns(tmp_path, name, mark):
-    content = mark.join(["id", " text "]) + "\n1" + mark + "a film\n" + f'2{mark}"é\nb"\n'
-    expected = [Request(2, "a film", {"id": "1", "text": "a film"}), Request(3, "é\nb", {"id": "2", "text": "é\nb"})]
+@pytest.mark.parametrize("name, mark, between", [("a.csv", ",", "\n"), ("a.tsv", "\t", "\t")])
+def test_tables_keep_their_columns(tmp_path, name, mark, between):
+    content = mark.join(["id", " text "]) + "\n1" + mark + "a film\n" + f'2{mark}"é{between}b"\n'
+    text = f"é{between}b"
+    expected = [Request(2, "a film", {"id": "1", "text": "a film"}), Request(3, text, {"id": "2", "text": text})]
     assert requests(tmp_path, name, content) == expected
     assert requests(tmp_path, name + ".gz", gzip.compress(content.encode())) == expected
 
@@ -135,3 +136,17 @@ def test_a_parquet_column_that_holds_no_text(tmp_path):
     pq.write_table(pa.table({"text": [datetime.date(2020, 1, 2)]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="column 'text' holds date32"):
         list(from_file(tmp_path / "a.parquet", None))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.log"])
+def test_a_byte_order_mark_is_no_text_wherever_it_comes_from(tmp_path, name):
+    content = b'\xef\xbb\xbf{"text": "hello"}\nb\n'
+    first = {None: '{"text": "hello"}', "text": "hello"}
+    for field, text in first.items():
+        assert requests(tmp_path, name, content, field)[0].text == text
+        assert next(from_stream(io.BytesIO(content), field)).text == text
+
+
+def test_utf_16_on_standard_input_is_named():
+    with pytest.raises(DataError, match="standard input is UTF-16"):
+        list(from_stream(io.BytesIO("hello\n".encode("utf-16")), None))

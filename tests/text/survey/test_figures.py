@@ -33,6 +33,8 @@ def test_numbers_in_ranges():
     assert [row["documents"] for row in rows] == [2, *[0] * 10, 1] and rows[-1]["to"] == 12
     assert [row["documents"] for row in figures.number_histogram(np.array([2.0, 2.0]))] == [2]
     assert figures.number_histogram(np.array([])) == []
+    neighbours = figures.number_histogram(np.array([0.3, 0.1 + 0.2]))  # no number lies between them
+    assert [row["documents"] for row in neighbours] == [2]
 
 
 def test_quantiles_are_values_that_occur():

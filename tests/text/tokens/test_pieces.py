@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from cluster.config.schema import Text
-from cluster.errors import RecipeError
 from cluster.text.sets import catalogue
 from cluster.text.tokens import pieces
 from cluster.text.tokens.found import encodable
@@ -118,11 +117,6 @@ def test_what_is_known_is_bounded(monkeypatch):
     cut = Stretches(TEXT)
     for number in range(100):
         assert next(cut.each([f"word{number} x"]))[0] == cut._look_at(f"word{number} x") and len(cut._known) <= 20
-
-
-def test_too_small_a_vocabulary_is_refused():
-    with pytest.raises(RecipeError, match=r"vocabulary_size = 100.*256"):
-        Stretches(Text(tokens="bpe", vocabulary_size=100))
 
 
 def test_an_encoder_of_pieces_comes_back_as_it_was(tmp_path):

@@ -114,9 +114,22 @@ def test_a_pipeline_without_tags_or_lemmas_is_refused(tmp_path):
         found(text)
 
 
-def test_unknown_tags_and_pipelines_are_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"no tag 'NN', 'noun'\. .* ADJ, ADP.*VERB, X"):
-        splits_of(Text(pipeline="x", keep_tags=("NN", "noun", "VERB")))
+def test_a_pipeline_of_another_language_is_refused(tmp_path):
+    spacy.blank("de").to_disk(tmp_path / "german")
+    with pytest.raises(RecipeError, match="is one for 'de', but text.language = 'en'"):
+        found(Text(pipeline=str(tmp_path / "german"), lemmas="pipeline", weights="none"))
+
+
+def test_tags_that_the_first_text_lacks_are_found_in_the_next(tmp_path):
+    by_rules = spacy.blank("en")
+    ruler = by_rules.add_pipe("attribute_ruler")
+    ruler.add(patterns=[[{"LOWER": "house"}]], attrs={"POS": "NOUN"})
+    by_rules.to_disk(tmp_path / "rules")
+    text = Text(pipeline=str(tmp_path / "rules"), keep_tags=("NOUN",), weights="none")
+    assert [tokens for tokens, _ in splits_of(text).each(["dull", "a house"])] == [[], ["house"]]
+
+
+def test_pipelines_that_cannot_be_had_are_named(tmp_path):
     with pytest.raises(RecipeError, match="'missing_pipeline' is neither an installed pipeline nor a folder"):
         pipeline_folder("missing_pipeline")
     (tmp_path / "config.cfg").write_text("nonsense")
