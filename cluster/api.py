@@ -15,7 +15,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -44,7 +44,7 @@ from cluster.errors import (
 from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
-from cluster.processes import AGENT, EXIT_SIGNAL, Follower, Record, Words, attend, ending, kill, start
+from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 
@@ -68,12 +68,12 @@ def prepare(recipe: Recipe) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         path.write_text(to_toml(recipe), encoding="utf-8")
-        code, message, answer = _to_its_end("cluster.prepare", [str(path)], "the preparation", lambda: None)
-    if code == EXIT_DONE:
-        return Path(json.loads(answer.strip().rpartition("\n")[2])["prepared"])
-    if code == EXIT_SIGNAL + signal.SIGTERM:
-        raise Interrupted("Preparation was stopped. The parts that are finished are kept: the same call goes on.")
-    raise ERRORS.get(code, MusterError)(message)
+        ended = _to_its_end("cluster.prepare", [str(path)], "the preparation", lambda: None)
+    if ended.was_asked:  # even if it was done just then: whoever pressed Ctrl-C does not want what comes next
+        raise Interrupted("Preparation was stopped. What is finished is kept: the same call goes on.")
+    if ended.code == EXIT_DONE:
+        return Path(json.loads(ended.answer.strip().rpartition("\n")[2])["prepared"])
+    raise ERRORS.get(ended.code, MusterError)(ended.message)
 
 
 def steps(
@@ -178,13 +178,21 @@ def _attempt(run: RunFolder, show: Show | None) -> Path:
             while waiting:  # one by one: Ctrl-C between two loses none
                 show(waiting.popleft())
 
-    code, message, _ = _to_its_end("cluster.agent", ["train", str(run.path)], AGENT, look)
-    return _ended(run, code, _verdict(run, attempt) or message)
+    ended = _to_its_end("cluster.agent", ["train", str(run.path)], AGENT, look)
+    return _done(run, ended.code, _verdict(run, attempt) or ended.message)
 
 
-def _to_its_end(module: str, arguments: list[str], who: str, look: Callable[[], None]) -> tuple[int, str, str]:
-    """One of our programs: its exit code, its last message, its standard output. What it says is passed on; `look` is
-    called a few times a second.
+class _Ended(NamedTuple):
+    """How one of our programs ended."""
+
+    code: int
+    message: str  # its last
+    answer: str  # its standard output
+    was_asked: bool  # to stop, by Ctrl-C
+
+
+def _to_its_end(module: str, arguments: list[str], who: str, look: Callable[[], None]) -> _Ended:
+    """Run one of our programs. What it says is passed on; `look` is called a few times a second.
 
     A process of its own: what prepares or trains starts others, which would run a script's own lines again
     (docs.python.org/3/library/multiprocessing.html, "Safe importing of main module").
@@ -216,7 +224,7 @@ def _to_its_end(module: str, arguments: list[str], who: str, look: Callable[[], 
             kill(process)
             process.wait()
         code, killed = ending(process.returncode, who, asked)
-        return code, killed or _last_words(said, who, code), answer.rest()
+        return _Ended(code, killed or _last_words(said, who, code), answer.rest(), bool(asked))
 
 
 def _verdict(run: RunFolder, attempt: int) -> str:
@@ -233,7 +241,7 @@ def _last_words(said: list[str], who: str, code: int) -> str:
     return f"{who} ended with exit code {code}: {said[-1] if said else 'it said nothing'}"
 
 
-def _ended(run: RunFolder, code: int, message: str) -> Path:
+def _done(run: RunFolder, code: int, message: str) -> Path:
     """The folder of a run that is done; else what went wrong, as an exception."""
     if code == EXIT_DONE:
         return run.path

@@ -192,18 +192,23 @@ def lines_of_whole(path):
 
 
 @pytest.mark.parametrize(
-    "interrupted, says",
-    [("cluster.agent", r"api.resume\('.*run'\) goes on"), ("cluster.prepare", "Preparation was stopped")],
+    "interrupted, seconds, says",
+    [
+        ("cluster.agent", 0.3, r"api.resume\('.*run'\) goes on"),
+        ("cluster.prepare", 0.1, "Preparation was stopped"),
+    ],
 )
-def test_ctrl_c_before_a_program_can_hear_it(recipe_of, tmp_path, monkeypatch, capfd, interrupted, says):
+def test_ctrl_c_before_a_program_can_hear_it(recipe_of, tmp_path, monkeypatch, capfd, interrupted, seconds, says):
     recipe = recipe_with(recipe_of, train={"steps": 2})
     api.prepare(recipe)
     start = api.start
 
     def start_and_interrupt(module, *arguments, **settings):
+        program = start(module, *arguments, **settings)
         if module == interrupted:
-            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()  # it imports torch, or spaCy
-        return start(module, *arguments, **settings)
+            # It imports torch, or what preparing needs.
+            threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT]).start()
+        return program
 
     monkeypatch.setattr(api, "start", start_and_interrupt)
     # What a shell started in the background ignores SIGINT; a notebook's kernel does not.
@@ -217,6 +222,21 @@ def test_ctrl_c_before_a_program_can_hear_it(recipe_of, tmp_path, monkeypatch, c
     assert "Traceback" not in capfd.readouterr().err
     go_on = api.resume if interrupted == "cluster.agent" else lambda run: api.fit(recipe, run)
     assert go_on(tmp_path / "run") == tmp_path / "run"
+
+
+def test_ctrl_c_as_the_preparation_ends_is_not_forgotten(recipe_of, tmp_path, monkeypatch):
+    def ended_and_interrupted(process, look):
+        process.wait()
+        if not interrupted:
+            interrupted.append(process)
+            raise KeyboardInterrupt
+        look()
+
+    interrupted = []
+    monkeypatch.setattr(api, "attend", ended_and_interrupted)
+    with pytest.raises(Interrupted, match="Preparation was stopped"):
+        api.fit(recipe_with(recipe_of), tmp_path / "run")
+    assert interrupted[0].returncode == 0 and not (tmp_path / "run").exists()
 
 
 def test_what_show_raises_stops_the_run(recipe_of, tmp_path):
