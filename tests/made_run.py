@@ -7,7 +7,8 @@ import numpy as np
 
 from cluster.config.load import to_toml
 from cluster.config.schema import Classify, Data, Lstm, Multilabel, Recipe, Regress
-from cluster.data.shards import SplitWriter, write_manifest
+from cluster.data.manifest import write_manifest
+from cluster.data.writing import SplitWriter
 
 TASKS = {"classify": Classify(), "multilabel": Multilabel(), "regress": Regress()}
 METRICS = {"classify": "accuracy", "multilabel": "f1_micro", "regress": "mse"}

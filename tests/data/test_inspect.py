@@ -5,7 +5,8 @@ import pytest
 
 from cluster.config.schema import Data, Lstm, Mlp, Recipe, Train
 from cluster.data.inspect import order_report, print_order
-from cluster.data.shards import SplitWriter, write_manifest
+from cluster.data.manifest import write_manifest
+from cluster.data.writing import SplitWriter
 from cluster.errors import PlanError
 
 

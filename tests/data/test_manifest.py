@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cluster.data.manifest import describe_file, file_inside, open_prepared, write_manifest
-from cluster.data.shards import ShardReader, SplitWriter
+from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
+from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
 
 

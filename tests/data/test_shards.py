@@ -7,8 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.data import shards
-from cluster.data.shards import ShardReader, SplitWriter, open_prepared, write_manifest
+from cluster.data.manifest import open_prepared, write_manifest
+from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
+from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
 
 

@@ -37,7 +37,7 @@ def scores_here(folder, model, tokens):
 
 def write_split(folder, documents, weighted):
     from cluster.data.manifest import write_manifest
-    from cluster.data.shards import SplitWriter
+    from cluster.data.writing import SplitWriter
 
     chance = np.random.default_rng(documents)
     folder.mkdir()

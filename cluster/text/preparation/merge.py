@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Data, TaskKind, Text
-from cluster.data.shards import SplitWriter
+from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
 from cluster.text.preparation.columns import Columns, Rejection, refuse_bad_rows
 from cluster.text.preparation.parts import Part
