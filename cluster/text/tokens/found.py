@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+Tokens = tuple[str, ...]
+
 Found = tuple[Sequence[str], bytes]
 """The tokens of a text, and the row of each one's tag; no bytes without tags."""
 

@@ -4,15 +4,15 @@ B documents, N tokens of all of them together.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Text
-from cluster.text.tokens.found import Splits
+from cluster.text.tokens.found import Found, Splits
 
 Counts = npt.NDArray[np.uint32]
 
@@ -45,18 +45,33 @@ class Numbered:
 
 def number(texts: Iterable[str], splits: Splits, text: Text) -> tuple[Numbered, list[str]]:
     """The texts, cut to `text.max_tokens` tokens, and the distinct words in the order of their first appearance."""
-    words, limit = Numbers(), text.max_tokens
+    if isinstance(splits, SplitsByArrays):
+        return splits.number(list(texts), text.max_tokens)
+    return number_each(splits.each(texts), text.max_tokens, tagged=text.tags)
+
+
+@runtime_checkable
+class SplitsByArrays(Protocol):
+    """Splits that number many texts at once, faster than one after the other."""
+
+    def number(self, texts: Sequence[str], limit: int) -> tuple[Numbered, list[str]]:
+        """As the function `number`."""
+
+
+def number_each(found: Iterable[Found], limit: int, tagged: bool = False) -> tuple[Numbered, list[str]]:
+    """`number`, of tokens that come one text after the other."""
+    words = Numbers()
     tokens, lengths, tags = array("I"), array("Q"), bytearray()
-    for found, rows in splits.each(texts):
-        lengths.append(len(found))
-        tokens.extend(map(words.__getitem__, found[:limit]))
+    for names, rows in found:
+        lengths.append(len(names))
+        tokens.extend(map(words.__getitem__, names[:limit]))
         tags += rows[:limit]
     whole = np.array(lengths, dtype=np.uint64)
     numbered = Numbered(
         tokens_N=np.array(tokens, dtype=np.uint32),
         lengths_B=np.minimum(whole, limit).astype(np.uint32),
         cut_B=whole > limit,
-        tags_N=np.frombuffer(bytes(tags), dtype=np.uint8) if text.tags else None,
+        tags_N=np.frombuffer(bytes(tags), dtype=np.uint8) if tagged else None,
     )
     return numbered, list(words)
 

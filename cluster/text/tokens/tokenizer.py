@@ -5,18 +5,30 @@ spaCy is imported when a text is met, not before: a training rank may load an en
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 from cluster.config.schema import Text
 from cluster.errors import RecipeError
+from cluster.text.tokens.chunks import number_chunks
 from cluster.text.tokens.forms import Forms
-from cluster.text.tokens.found import Found, encodable
+from cluster.text.tokens.found import Found, Tokens, encodable
+from cluster.text.tokens.numbering import Numbered, number_each
+from cluster.text.tokens.splitting import ChunkSplitter
 
-# About 300 MB with what spaCy keeps of each chunk. A language has endless distinct chunks (numbers, names, links) and
-# spaCy's string store never shrinks, so both are dropped together when this is reached.
-MOST_CHUNKS = 1 << 18
+# About 130 MB. A language has endless distinct chunks (numbers, names, links) and spaCy's string store, which grows by
+# the texts that it sees whole, never shrinks: both are dropped together when this is reached.
+MOST_CHUNKS = 1 << 19
+# What the rules are tried on before they are used in spaCy's place, with this many of the special cases.
+HARD_CHUNKS = ("U.S.", "e.g.", "don't", "$12.50", "12km", "http://a.org/b?c=d", "a@b.org", "...", "(:", "C++", "1990s")
+CASES_TRIED = 40
+# From so many texts on, arrays are faster than a look-up for each chunk of each text.
+TEXTS_FOR_COLUMNS = 32
+
+Split = Callable[[str, Mapping[str, Tokens | None]], Tokens]
+"""The tokens of a chunk, given those of chunks met before."""
 
 
 class Tokenizer:
@@ -25,19 +37,19 @@ class Tokenizer:
     spaCy works on one whitespace-separated chunk after the other, so a chunk seen before need not be split again. But
     its last pass looks for special cases (emoticons, "a.m.") over the whole text, longest match first, and a match
     across two chunks, though it changes nothing itself, keeps others that it overlaps from being applied: in
-    "foo: (:bar" the false ":(" leaves "(:" in two tokens, while "(:bar" alone gives "(:". So chunks are split by a twin
-    of the tokenizer that lacks this pass; a text is given to spaCy whole if the pass could change one of its chunks, or
-    if it holds a special case with a space in it. All else is exact by construction, and tested over whole corpora.
+    "foo: (:bar" the false ":(" leaves "(:" in two tokens, while "(:bar" alone gives "(:". So chunks are split without
+    this pass (`splitting.py`); a text is given to spaCy whole if the pass could change one of its chunks, or if it
+    holds a special case with a space in it. All else is exact by construction, and tested over whole corpora.
 
     Not for use by several threads at once. Raises RecipeError for a language spaCy cannot tokenize here.
     """
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self._chunks: dict[str, tuple[str, ...] | None] = {}
+        self._chunks: dict[str, Tokens | None] = {}
         self._forms: Forms
         self._spacy: Any = None
-        self._twin: Any = None
+        self._split: Split | None = None
         self._spaced: re.Pattern[str] | None = None
         self._cases: dict[str, list[tuple[str, ...]]] = {}
         self._whole_texts = 0
@@ -45,24 +57,52 @@ class Tokenizer:
 
     def __call__(self, text: str) -> list[str]:
         """The tokens of one text; none for a text of whitespace alone."""
-        if self._twin is None or (self._spaced is not None and self._spaced.search(text)):
-            return self._whole(text)
-        tokens: list[str] = []
-        known = self._chunks
-        for chunk in text.split():
-            try:
-                found = known[chunk]
-            except KeyError:
-                found = self._learn(chunk)
-                known = self._chunks
-            if found is None:
-                return self._whole(text)
-            tokens += found
-        return tokens
+        return self._forms(self._tokens(text))
 
     def each(self, texts: Iterable[str]) -> Iterator[Found]:
         """The tokens of one text after the other."""
         return ((self(text), b"") for text in texts)
+
+    def number(self, texts: Sequence[str], limit: int) -> tuple[Numbered, list[str]]:
+        """The texts' tokens as numbers, cut to `limit`, and the words that they are; see `numbering.number`."""
+        if self._split is None or len(texts) < TEXTS_FOR_COLUMNS:
+            return number_each(self.each(texts), limit)
+        return number_chunks([encodable(text) for text in texts], self, limit)
+
+    def of_chunks(self, chunks: Iterable[str]) -> list[Tokens | None]:
+        """The tokens of chunks, before they take their forms; None where spaCy has to see the text around it."""
+        found = []
+        for chunk in chunks:
+            try:
+                found.append(self._chunks[chunk])
+            except KeyError:
+                found.append(self._learn(chunk))
+        return found
+
+    def needs_whole(self, texts: Sequence[str]) -> Sequence[bool] | None:
+        """Which texts hold a special case with a space; None where the language has no such case."""
+        return None if self._spaced is None else [self._spaced.search(text) is not None for text in texts]
+
+    def whole(self, text: str) -> Tokens:
+        """The tokens of one text by spaCy's own tokenizer, before they take their forms."""
+        self._whole_texts += 1
+        if self._whole_texts >= MOST_CHUNKS:
+            self._start()
+        return tuple(token.text for token in self._spacy(encodable(text)) if not token.text.isspace())
+
+    def form(self, token: str) -> str:
+        """What becomes of a token; empty if it is left out."""
+        return self._forms.of(token)
+
+    def _tokens(self, text: str) -> Sequence[str]:
+        if self._split is None or (self._spaced is not None and self._spaced.search(text)):
+            return self.whole(text)
+        tokens: list[str] = []
+        for found in self.of_chunks(encodable(text).split()):
+            if found is None:
+                return self.whole(text)
+            tokens += found
+        return tokens
 
     def _start(self) -> None:
         """A fresh spaCy tokenizer and an empty memory of chunks."""
@@ -73,23 +113,20 @@ class Tokenizer:
         self._chunks, self._whole_texts = {}, 0
         # Chinese and its like have tokenizers of another kind, which are not about chunks.
         if type(self._spacy) is SpacyTokenizer:
-            self._twin, self._cases, self._spaced = _without_last_pass(self._spacy)
+            self._split, self._cases, self._spaced = _without_last_pass(self._spacy)
 
-    def _learn(self, chunk: str) -> tuple[str, ...] | None:
+    def _learn(self, chunk: str) -> Tokens | None:
         """The tokens of a chunk not met before; None if spaCy has to see the text around it."""
         if len(self._chunks) + self._whole_texts >= MOST_CHUNKS:
             self._start()
-        tokens = tuple(token.text for token in self._twin(encodable(chunk)))
-        starts = ((i, case) for i, token in enumerate(tokens) for case in self._cases.get(token, ()))
-        hidden = any(tokens[i : i + len(case)] == case for i, case in starts)
-        found = self._chunks[chunk] = None if hidden else tuple(self._forms(tokens))
-        return found
-
-    def _whole(self, text: str) -> list[str]:
-        self._whole_texts += 1
-        if self._whole_texts >= MOST_CHUNKS:
-            self._start()
-        return self._forms([token.text for token in self._spacy(encodable(text)) if not token.text.isspace()])
+        assert self._split is not None
+        tokens = self._split(chunk, self._chunks)
+        hidden = False
+        for i, token in enumerate(tokens):
+            if token in self._cases:
+                hidden = hidden or any(tokens[i : i + len(case)] == case for case in self._cases[token])
+        self._chunks[chunk] = None if hidden else tokens
+        return self._chunks[chunk]
 
 
 def blank(text: Text) -> Any:
@@ -120,9 +157,9 @@ def _import_jieba() -> None:
     jieba.setLogLevel("WARNING")
 
 
-def _without_last_pass(tokenizer: Any) -> tuple[Any, dict[str, list[tuple[str, ...]]], re.Pattern[str] | None]:
-    """A twin that splits chunks as `tokenizer` does before its last pass; the token sequences that this pass would
-    change, by their first token; and a pattern of the special cases that hold a space.
+def _without_last_pass(tokenizer: Any) -> tuple[Split, dict[str, list[Tokens]], re.Pattern[str] | None]:
+    """What splits chunks as `tokenizer` does before its last pass; the token sequences that this pass would change, by
+    their first token; and a pattern of the special cases that hold a space.
     """
     from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
@@ -139,14 +176,38 @@ def _without_last_pass(tokenizer: Any) -> tuple[Any, dict[str, list[tuple[str, .
     for gate in gates.values():
         gate.open = True
     bare = SpacyTokenizer(tokenizer.vocab, **searches, **affixes)
-    cases: dict[str, list[tuple[str, ...]]] = {}
+    cases: dict[str, list[Tokens]] = {}
+    specials: dict[str, Tokens] = {}
     for rule in plain:
         if rule.isspace():
             continue
-        before = tuple(token.text for token in bare(rule))
-        if before != tuple(token.text for token in twin(rule)):
+        before, after = (tuple(token.text for token in one(rule)) for one in (bare, twin))
+        specials[rule] = after
+        if before != after:
             cases.setdefault(before[0], []).append(before)
-    return twin, cases, re.compile("|".join(map(re.escape, spaced))) if spaced else None
+    return (
+        _quickest(ChunkSplitter(tokenizer, specials), twin, list(specials)),
+        cases,
+        re.compile("|".join(map(re.escape, spaced))) if spaced else None,
+    )
+
+
+def _quickest(splitter: Split, twin: Any, specials: Sequence[str]) -> Split:
+    """The splitter, if it agrees with a tokenizer of this spaCy on chunks made to be hard; else that tokenizer."""
+
+    def by_spacy(chunk: str, _: Mapping[str, Tokens | None]) -> Tokens:
+        return tuple(token.text for token in twin(chunk))
+
+    for case in [*HARD_CHUNKS, *specials[:: max(len(specials) // CASES_TRIED, 1)]]:
+        for chunk in (case, f"({case}", f"{case},", f'"{case}."', f"{case}'s", f"a-{case}", f"{case}/{case}"):
+            if splitter(chunk, {}) != by_spacy(chunk, {}):
+                warnings.warn(
+                    f"spaCy {version('spacy')} splits {chunk!r} otherwise than its rules say: its own tokenizer is "
+                    "used for every chunk, which takes several times as long.",
+                    stacklevel=2,
+                )
+                return by_spacy
+    return splitter
 
 
 class _Gate:

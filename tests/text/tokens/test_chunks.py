@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.config.schema import Text
+from cluster.text.tokens import tokenizer as tokenizer_module
+from cluster.text.tokens.numbering import number, number_each
+from cluster.text.tokens.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
+
+LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "tr")
+PIECES = (
+    "word", "Words", "don't", "U.S.", "e.g.", "a.m.", "(:", ":)", "foo: (:bar", "...", "http://a.org/b?c=d", "x@y.org",
+    "well-known", "12km", "$12.50", "C++", "1990s", "«", "»", "l'eau", "p. m.", "z.B.", "\u00a0", "\u2003", "\u3000",
+    "\x00", "\x1c", "\x85", "\u200b", "😀", "𝔘nicode", "\ud800", "a" * 300, "'", '"', "-", "--", "/", ".", ",", "!",
+)  # fmt: skip
+pieces = st.sampled_from(PIECES) | st.text(max_size=6) | st.sampled_from([" ", "\t", "\n", ""])
+documents = st.lists(pieces, max_size=12).map("".join)
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> dict[str, Tokenizer]:
+    return {language: Tokenizer(Text(language=language)) for language in LANGUAGES}
+
+
+def padded_to_arrays(texts: list[str]) -> list[str]:
+    return texts + ["the same again."] * max(0, TEXTS_FOR_COLUMNS - len(texts))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(texts=st.lists(documents, min_size=1, max_size=8), limit=st.sampled_from([1, 3, 1000]))
+@settings(max_examples=60, deadline=None)
+def test_arrays_give_the_very_tokens_of_spacy(
+    tokenizers: dict[str, Tokenizer], language: str, texts: list[str], limit: int
+) -> None:
+    texts = padded_to_arrays(texts)
+    numbered, words = number(texts, tokenizers[language], Text(language=language, max_tokens=limit))
+    plain = spacy.blank(language).tokenizer
+    found = []
+    for text in texts:
+        tokens = plain(text.encode("utf-8", "replace").decode())
+        found.append(([token.text.lower() for token in tokens if not token.text.isspace()], b""))
+    expected, expected_words = number_each(found, limit)
+    assert words == expected_words
+    assert np.array_equal(numbered.tokens_N, expected.tokens_N)
+    assert np.array_equal(numbered.lengths_B, expected.lengths_B)
+    assert np.array_equal(numbered.cut_B, expected.cut_B)
+
+
+@given(texts=st.lists(documents, min_size=1, max_size=8), limit=st.sampled_from([2, 1000]))
+@settings(max_examples=60, deadline=None)
+def test_stop_words_and_punctuation_are_left_out_alike(texts: list[str], limit: int) -> None:
+    text = Text(stop_words="drop", punctuation="drop", lower=False, max_tokens=limit)
+    tokenizer = Tokenizer(text)
+    texts = padded_to_arrays([*texts, "The cat, and the dog!"])
+    numbered, words = number(texts, tokenizer, text)
+    expected, expected_words = number_each(tokenizer.each(texts), limit)
+    assert words == expected_words
+    assert np.array_equal(numbered.tokens_N, expected.tokens_N)
+    assert np.array_equal(numbered.lengths_B, expected.lengths_B)
+
+
+def test_a_full_memory_of_chunks_is_dropped_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"number {i}, and (:face{i} a.m. {i}km" for i in range(200)]
+    expected, expected_words = number(texts, Tokenizer(Text()), Text())
+    monkeypatch.setattr(tokenizer_module, "MOST_CHUNKS", 50)
+    numbered, words = number(texts, Tokenizer(Text()), Text())
+    assert words == expected_words
+    assert np.array_equal(numbered.tokens_N, expected.tokens_N)
+
+
+def test_a_chunk_of_100_000_characters_is_split_as_spacy_does() -> None:
+    long = "ab-" * 33_334
+    texts = [f"before {long} after"] * TEXTS_FOR_COLUMNS
+    numbered, words = number(texts, Tokenizer(Text()), Text(max_tokens=1_000_000))
+    expected = [token.text for token in spacy.blank("en").tokenizer(texts[0])]
+    assert [words[i] for i in numbered.tokens_N[: numbered.lengths_B[0]]] == expected
+
+
+def test_a_spacy_that_splits_otherwise_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_module.ChunkSplitter, "__call__", lambda self, chunk, known: (chunk,))
+    with pytest.warns(UserWarning, match="its own tokenizer is used"):
+        tokenizer = Tokenizer(Text())
+    assert tokenizer("Don't go.") == ["do", "n't", "go", "."]
