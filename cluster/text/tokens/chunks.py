@@ -51,11 +51,12 @@ def number_chunks(texts: Sequence[str], known: ChunkTokens, limit: int) -> tuple
     tokens_N, ends_C = _gathered(table, counts_D, chunks_C)
     ends_B = np.cumsum(counts_B)
     lengths_B = np.diff(ends_C[np.concatenate([[0], ends_B])])
-    if int(lengths_B.max(initial=0)) > limit:
+    cut_B = lengths_B > limit
+    if cut_B.any():
         starts_B = np.cumsum(lengths_B) - lengths_B
         tokens_N = tokens_N[np.arange(tokens_N.size) - np.repeat(starts_B, lengths_B) < limit]
-    cut_B = lengths_B > limit
-    tokens_N, words = _by_appearance(tokens_N, words)
+    if cut_B.any() or whole_B.any() or "" in words:  # else words appear as their chunks do, which are in order
+        tokens_N, words = _by_appearance(tokens_N, words)
     return Numbered(tokens_N, np.minimum(lengths_B, limit).astype(np.uint32), cut_B, None), words
 
 
@@ -72,16 +73,17 @@ def _chunked(texts: Sequence[str]) -> tuple[list[str], Ints, Ints]:
     distinct: list[str] = encoded.dictionary.to_pylist()
     counts_B = np.diff(lists.offsets.to_numpy()).astype(np.int64)
     # A text's ends may be white space, next to which Arrow has an empty chunk: it holds no token.
-    return distinct, encoded.indices.to_numpy().astype(np.int64), counts_B
+    return distinct, encoded.indices.to_numpy(), counts_B
 
 
 def _seen_whole(
     texts: Sequence[str], known: ChunkTokens, found: Sequence[Tokens | None], chunks_C: Ints, counts_B: Ints
 ) -> npt.NDArray[np.bool_]:
     hidden_D = np.fromiter((tokens is None for tokens in found), dtype=np.bool_, count=len(found))
-    hidden_C = np.concatenate([[0], np.cumsum(hidden_D[chunks_C])])
-    ends_B = np.cumsum(counts_B)
-    whole_B: npt.NDArray[np.bool_] = hidden_C[ends_B] > hidden_C[ends_B - counts_B]
+    whole_B = np.zeros(len(texts), dtype=np.bool_)
+    if hidden_D.any():
+        of_chunk = np.searchsorted(np.cumsum(counts_B), np.flatnonzero(hidden_D[chunks_C]), side="right")
+        whole_B[of_chunk] = True
     spaced = known.needs_whole(texts)
     return whole_B if spaced is None else whole_B | np.array(spaced, dtype=np.bool_)
 
@@ -103,11 +105,14 @@ def _table(known: ChunkTokens, found: Sequence[Tokens]) -> tuple[Words, Ints, li
 
 def _gathered(table: Words, counts_D: Ints, chunks_C: Ints) -> tuple[Words, Ints]:
     """The words of all chunks, one after the other, and where each chunk ends, with a 0 before."""
-    counts_C = counts_D[chunks_C]
-    ends_C = np.concatenate([[0], np.cumsum(counts_C)])
-    starts_D = np.cumsum(counts_D) - counts_D
-    places = np.repeat(starts_D[chunks_C] - ends_C[:-1], counts_C)
-    places += np.arange(int(ends_C[-1]))
+    counts_C = counts_D.astype(np.int32)[chunks_C]
+    ends_C = np.zeros(chunks_C.size + 1, dtype=np.int64)
+    np.cumsum(counts_C, out=ends_C[1:])
+    size = int(ends_C[-1])
+    narrow = np.int32 if size < 1 << 31 else np.int64  # half the memory to go through
+    starts_D = (np.cumsum(counts_D) - counts_D).astype(narrow)
+    places = np.repeat(starts_D[chunks_C] - ends_C[:-1].astype(narrow), counts_C)
+    places += np.arange(size, dtype=narrow)
     return table[places], ends_C
 
 

@@ -5,10 +5,16 @@ The algorithm is that of spaCy's tokenizer (https://spacy.io/usage/linguistic-fe
 what is left is a special case, a link, or cut at its infixes. The patterns and special cases are the tokenizer's own.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cluster.text.tokens.found import Tokens
+from cluster.text.tokens.reach import may_match
+
+# Letters of Latin scripts: most chunks are made of them alone, and in most languages no rule but a special case is
+# about such a chunk.
+LETTERS = "".join(letter for letter in map(chr, range(0x250)) if letter.isalpha())
 
 
 class ChunkSplitter:
@@ -25,6 +31,8 @@ class ChunkSplitter:
         self._infixes: Callable[[str], Any] = tokenizer.infix_finditer or _no_matches
         self._whole: Callable[[str], Any] = tokenizer.token_match or _nothing
         self._link: Callable[[str], Any] = tokenizer.url_match or _nothing
+        rules = (self._prefix, self._suffix, self._infixes, self._whole, self._link)
+        self._alone = re.compile(f"[{LETTERS}]+").fullmatch if all(map(_ignores_letters, rules)) else _nothing
 
     def __call__(self, chunk: str, known: Mapping[str, Tokens | None]) -> Tokens:
         """The tokens of a chunk. `known` holds those of chunks met before: what is left when affixes are off is often
@@ -34,7 +42,11 @@ class ChunkSplitter:
         suffixes: list[str] = []
         before = 0
         while chunk and len(chunk) != before:
-            if whole(chunk) or chunk in specials:
+            if chunk in specials:
+                break
+            if self._alone(chunk):
+                return (*prefixes, chunk, *reversed(suffixes)) if before else (chunk,)
+            if whole(chunk):
                 break
             before = len(chunk)
             found = self._prefix(chunk)
@@ -88,6 +100,14 @@ class ChunkSplitter:
         if start < len(chunk):
             tokens.append(chunk[start:])
         return tokens
+
+
+def _ignores_letters(search: Callable[[str], Any]) -> bool:
+    """Is it proven that this search finds nothing in a text of `LETTERS`?"""
+    pattern = getattr(search, "__self__", None)
+    if isinstance(pattern, re.Pattern):
+        return not may_match(pattern, frozenset(map(ord, LETTERS)))
+    return search in (_nothing, _no_matches)
 
 
 def _nothing(_: str) -> None:

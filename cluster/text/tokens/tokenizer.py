@@ -121,12 +121,15 @@ class Tokenizer:
             self._start()
         assert self._split is not None
         tokens = self._split(chunk, self._chunks)
-        hidden = False
-        for i, token in enumerate(tokens):
-            if token in self._cases:
-                hidden = hidden or any(tokens[i : i + len(case)] == case for case in self._cases[token])
-        self._chunks[chunk] = None if hidden else tokens
-        return self._chunks[chunk]
+        found = self._chunks[chunk] = None if self._hides_case(tokens) else tokens
+        return found
+
+    def _hides_case(self, tokens: Tokens) -> bool:
+        """Would spaCy's last pass, over the whole text, change these tokens?"""
+        if self._cases.keys().isdisjoint(tokens):
+            return False
+        starts = ((i, case) for i, token in enumerate(tokens) for case in self._cases.get(token, ()))
+        return any(tokens[i : i + len(case)] == case for i, case in starts)
 
 
 def blank(text: Text) -> Any:
