@@ -86,7 +86,7 @@ def steps(
     """
     reader = ShardReader(Path(prepared), "train")
     _refuse_other_data(recipe, reader.manifest)
-    order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths)
+    order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths, reader.planned_tokens)
     end = order.steps_per_epoch(0) if last is None else last
     if last is None and first >= end:
         raise PlanError(f"first is {first}, but the first epoch ends before step {end}: say with last where to end.")

@@ -44,8 +44,8 @@ Say = Callable[[str], None]
 def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> Path:
     """The prepared folder of a recipe: made if it is not there yet, checked to the last bit if it is.
 
-    Two processes that want the same folder do not get in each other's way: one prepares, the other waits. A preparation
-    that was killed goes on where it was. Raises DataError and RecipeError (nothing is left behind then),
+    Two processes that want the same folder do not get in each other's way: one prepares, the other says so and leaves.
+    A preparation that was killed goes on where it was. Raises DataError and RecipeError (nothing is left behind then),
     InfrastructureError (finished parts are left, and used next time).
     """
     wanted = wanted_by(recipe)
@@ -54,7 +54,7 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
     parent = _prepared_folders()
     _refuse_unfinished(parent / fingerprint)
     try:
-        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say) as work:
+        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint) as work:
             if work is None:
                 verify(parent / fingerprint)
                 tell(open_prepared(parent / fingerprint).report, say)
@@ -114,12 +114,12 @@ def find_sources(data: Data, say: Say) -> list[SourceFile]:
 
 
 @contextlib.contextmanager
-def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
+def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
     """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
 
-    The lock is on the folder itself, so nothing has to be cleaned up after a process that was killed.
+    The lock is on the folder itself, so nothing has to be cleaned up after a process that was killed. Raises
+    InfrastructureError if another process holds it.
     """
-    waiting = False
     while not (final / MANIFEST).exists():
         work.mkdir(exist_ok=True)
         try:
@@ -130,11 +130,11 @@ def _claimed(work: Path, final: Path, say: Say) -> Iterator[Path | None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not waiting:
-                    say(f"another process prepares the same data ({work.name}): waiting for it")
-                waiting = True
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # While we waited the folder may have been removed by who held it, and even made again.
+                raise InfrastructureError(
+                    f"Another process prepares the same data at this moment (it holds {work}). Start this one again "
+                    "once that one has finished: what it makes is used, not made again."
+                ) from None
+            # Before we had it the folder may have been removed by who held it, and even made again.
             if not work.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(work)):
                 continue
             if not (final / MANIFEST).exists():

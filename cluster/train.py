@@ -151,7 +151,7 @@ def _build(
 ) -> tuple[Trainer, TrainState]:
     """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
     reader = ShardReader(manifest.folder, "train")
-    order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths)
+    order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths, reader.planned_tokens)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
     _compare_size(model, recipe, manifest)

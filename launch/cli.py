@@ -85,6 +85,7 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
             "recipes": commands.recipes,
             "schema": commands.schema,
             "inspect": commands.inspect_order,
+            "verify": commands.verify,
         }
         code = work[name](options)
         sys.stdout.flush()
@@ -193,6 +194,10 @@ def _predict(built: argparse.ArgumentParser) -> None:
     built.add_argument("--json", action="store_true", help="JSON on stdout")
 
 
+def _verify(built: argparse.ArgumentParser) -> None:
+    built.add_argument("data", metavar="DATA", help="a prepared folder, as `muster prepare` names it")
+
+
 def _nothing(built: argparse.ArgumentParser) -> None:
     pass
 
@@ -211,6 +216,7 @@ ARGUMENTS: dict[str, Add] = {
     "schema": _nothing,
     "data": _data,
     "inspect": _inspect,
+    "verify": _verify,
 }
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,15 @@ from cluster.config.describe import explain as explain_setting
 from cluster.config.load import Loaded, from_toml_with, open_recipe, shipped, to_toml
 from cluster.config.schema import Recipe
 from cluster.config.settings import sections, settings
-from cluster.errors import EXIT_DONE, RunError
+from cluster.errors import EXIT_DONE, DataError, RunError
 from cluster.plan.plan import describe, make_plan
 from cluster.processes import Follower
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from launch import check as checks
 from launch import local, scores
 from launch.watch import Watch, evaluation_line
+
+VERIFY_LINE_SECONDS = 15.0
 
 
 def train(options: argparse.Namespace) -> int:
@@ -150,6 +153,36 @@ def inspect_order(options: argparse.Namespace) -> int:
     first, last = options.steps or (0, 10)
     report = order_report(Path(prepared["prepared"]), loaded.recipe, options.ranks or 1, first, last)
     print(json.dumps(report) if options.json else print_order(report))
+    return EXIT_DONE
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Is prepared data still what was written, to the bit? Raises DataError that names all that is not."""
+    from cluster.data.manifest import FileEntry, open_prepared
+    from cluster.data.verify import WAY_OUT, damages, unknown_files
+
+    manifest = open_prepared(Path(options.data))
+    size = sum(entry.bytes for entry in manifest.files())
+    read, told = 0, time.monotonic()
+
+    def done(entry: FileEntry) -> None:
+        nonlocal read, told
+        read += entry.bytes
+        if time.monotonic() - told > VERIFY_LINE_SECONDS:
+            told = time.monotonic()
+            print(f"checked {read:,} of {size:,} bytes", file=sys.stderr, flush=True)
+
+    found, unknown = damages(manifest, done), unknown_files(manifest)
+    blocks = sum(len(entry.blocks) for entry in manifest.files())
+    if options.json:
+        report = {"data": options.data, "bytes": size, "blocks": blocks, "damage": found, "unknown_files": unknown}
+        print(json.dumps(report))
+    for name in unknown:
+        print(f"{name} is not in the manifest: nothing reads it.", file=sys.stderr)
+    if found:
+        raise DataError("\n".join([*found, WAY_OUT]))
+    if not options.json:
+        print(f"{options.data} is whole: {size:,} bytes in {blocks:,} blocks hold what was written.")
     return EXIT_DONE
 
 

@@ -137,4 +137,12 @@ then begin a recipe with the line:  #:schema ./recipe.schema.json""",
   muster inspect order sentiment --ranks 1 --steps 0:3
   muster inspect order sentiment --ranks 3 --steps 0:3 --json""",
     ),
+    "verify": Command(
+        "check prepared data to the last bit",
+        "Reads every file of a prepared folder and compares it with the hashes that preparation wrote. Each damaged\n"
+        "file is named, with its 4 MiB blocks; files that do not belong there are named too. Ends with 0 if all holds.",
+        """examples:
+  muster verify "$(muster prepare sentiment | tail -n 1)"
+  muster verify FOLDER --json""",
+    ),
 }

@@ -19,7 +19,7 @@ def order_report(prepared: Path, recipe: "Recipe", ranks: int, first: int, last:
     """
     refuse_impossible(recipe, ranks, first, last)
     reader = ShardReader(prepared, "train")
-    order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths)
+    order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths, reader.planned_tokens)
     steps: list[dict[str, Any]] = []
     planned_steps = order.steps(order.at(first))
     for _ in range(first, last):

@@ -122,16 +122,19 @@ class PlannedStep:
 class Order:
     """The steps of a run. Holds no state but a cache: any position costs the same to start from.
 
-    `lengths`: tokens of each document, integers [N]. Raises DataError if there is none.
+    `lengths`: tokens of each document, integers [N]. `tokens`: their sum, if it is known that none is 0; without it all
+    lengths are read. Raises DataError if there is no document.
     """
 
-    def __init__(self, settings: OrderSettings, lengths: Lengths) -> None:
+    def __init__(self, settings: OrderSettings, lengths: Lengths, tokens: int | None = None) -> None:
         if len(lengths) == 0:
             raise DataError("the training split holds no documents: there is nothing to put in order.")
         self.settings = settings
         self.lengths = lengths
         # Empty documents count as one token, as in `sizes_of`.
-        self._tokens = int(lengths.sum(dtype=np.int64)) + len(lengths) - int(np.count_nonzero(lengths))
+        if tokens is None:
+            tokens = int(lengths.sum(dtype=np.int64)) + len(lengths) - int(np.count_nonzero(lengths))
+        self._tokens = tokens
         self._large = self._step_tokens() >= settings.max_ranks * settings.micro_batch_tokens * len(lengths)
         self._window_size = self._whole_steps(settings.window_documents)
         self._windows = -(-len(lengths) // self._window_size)
