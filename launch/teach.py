@@ -142,7 +142,7 @@ then begin a recipe with the line:  #:schema ./recipe.schema.json""",
         "Reads every file of a prepared folder and compares it with the hashes that preparation wrote. Each damaged\n"
         "file is named, with its 4 MiB blocks; files that do not belong there are named too. Ends with 0 if all holds.",
         """examples:
-  muster verify "$(muster prepare sentiment | tail -n 1)"
+  muster verify "$(muster prepare sentiment)"
   muster verify FOLDER --json""",
     ),
 }
