@@ -14,13 +14,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from cluster.data.manifest import BESIDE_TYPES, FileEntry, checked_file, open_prepared, token_type
+from cluster.data.blocks import Blocks
+from cluster.data.manifest import BESIDE_TYPES, FileEntry, SplitEntry, checked_file, open_prepared, token_type
 from cluster.errors import DataError
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
 # Python's mmap keeps a descriptor open for each mapping; a common limit is 1,024 for the whole process.
 MOST_MAPPED_SHARDS = 256
+# Documents of so many tokens are copied sooner one by one (1 us each) than by each token's place (2 to 5 ns each).
+LONG_DOCUMENT = 256
+# So many rows of one shard are copied sooner together (5 us a shard) than one by one.
+ROWS_WORTH_WINDOWS = 5
 
 
 class Packed(NamedTuple):
@@ -34,6 +39,18 @@ class Packed(NamedTuple):
     """Tokens of the longest document."""
     beside: Array | None
     """What stands beside the tokens [N]: tags or, in a bag, weights."""
+
+
+class _Spans(NamedTuple):
+    """Runs of tokens, each from a place of the split on."""
+
+    starts: Ids
+    """Counted over all shards, [B]."""
+    lengths: npt.NDArray[np.uint32]
+    shard_of: Ids
+    """The shard that each begins in."""
+    room: Ids
+    """Tokens from its start to the end of that shard."""
 
 
 class Reader(Protocol):
@@ -55,7 +72,9 @@ class Reader(Protocol):
 class ShardReader:
     """One split of a prepared folder, mapped: nothing is copied before it is asked for. Several threads may use one.
 
-    Opening checks the size of every file, not its hashes (`verify.py` does). Raises DataError.
+    Opening checks the size of every file; its blocks of 4 MiB are checked in the background when they are first read
+    (`blocks.py`). So every method may raise DataError for a damaged block that an earlier one read, and whoever keeps
+    what came of the data calls `settle` first. Raises DataError.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -73,18 +92,36 @@ class ShardReader:
         self.token_dtype = np.dtype(token_type(self.manifest.vocabulary_rows))
         beside = "weights" if self.weighted else "tags" if self.tagged else ""
         self._types = [self.token_dtype, *([np.dtype(BESIDE_TYPES[beside])] if beside else [])]
+        self._blocks = Blocks(folder, _columns_of(entry) | {"files": self.manifest.extra_files})
+        for whole in ("lengths", "labels", "files"):
+            self._blocks.mark_whole(whole)
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
         self.labels = _mapped(folder, entry.columns["labels"])
         """i32 [N] (classify), f64 [N] (regress), or u8 [N, C] (multilabel)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
-        self.sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
+        self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
         self._offsets: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["offsets"])
         self._shard_starts: Ids = np.cumsum([0, *(shard.tokens.count for shard in entry.shards)], dtype=np.int64)
         self._maps: OrderedDict[str, Array] = OrderedDict()
         self._lock = threading.Lock()
-        if self.documents and int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
-            raise DataError(f"{folder / split}: its lengths do not add up to its tokens. Prepare the data again.")
+        if self.documents:
+            self._blocks.mark("offsets", np.array([self.documents - 1]))
+            if int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
+                raise self._misfit(f"{folder / split}: its lengths do not add up to its tokens.")
+
+    @property
+    def sources(self) -> npt.NDArray[np.uint64]:
+        """Where each document came from, [N]: file index << 40 | line number."""
+        self._blocks.mark_whole("source")
+        return self._sources
+
+    def settle(self) -> None:
+        """Waits until every block that was read is checked; nothing that rests on the data is kept before that.
+
+        About half a second for each GB that is still to do. Raises DataError naming the damaged file and block.
+        """
+        self._blocks.settle()
 
     @property
     def planned_tokens(self) -> int | None:
@@ -98,9 +135,9 @@ class ShardReader:
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
-        lengths, starts, _ = self._located(ids)
-        rows = self._rows(starts, lengths, int(lengths.max(initial=0)))
-        return rows[0], lengths, rows[1] if len(rows) > 1 else None
+        spans = self._located(ids)
+        rows = self._rows(spans, int(spans.lengths.max(initial=0)))
+        return rows[0], spans.lengths, rows[1] if len(rows) > 1 else None
 
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
         """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; what stands beside the
@@ -108,16 +145,15 @@ class ShardReader:
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
-        lengths, starts, shard_of = self._located(ids)
-        touched = shard_of[lengths > 0]
-        if touched.size and touched.min() == touched.max():  # the common case: documents come in the order asked for
-            places = _ranges(starts - self._shard_starts[touched[0]], lengths)
-            found = [self._map(int(touched[0]), which).take(places) for which in range(len(self._types))]
+        spans = self._located(ids)
+        ends: Ids = np.cumsum(spans.lengths, dtype=np.int64)
+        total = int(ends[-1]) if ends.size else 0
+        found = [np.empty(total, dtype=dtype) for dtype in self._types]
+        if total >= LONG_DOCUMENT * ends.size:
+            self._copy_each(spans, found, ends - spans.lengths)
         else:
-            ends: Ids = np.cumsum(lengths, dtype=np.int64)
-            found = [np.empty(int(ends[-1]) if ends.size else 0, dtype=dtype) for dtype in self._types]
-            self._scatter(starts, lengths.astype(np.int64), found, ends - lengths)
-        return found[0], lengths, found[1] if len(found) > 1 else None
+            self._copy_places(spans, found, ends - spans.lengths)
+        return found[0], spans.lengths, found[1] if len(found) > 1 else None
 
     def packed(self, ids: Ids) -> Packed:
         """What `flat` gives, with the documents' boundaries. Raises what `flat` raises, and DataError for more tokens
@@ -134,12 +170,13 @@ class ShardReader:
         starts = np.asarray(starts, dtype=np.int64)
         if starts.size and not 0 <= int(starts.min()) <= int(starts.max()) <= self.tokens - length:
             raise IndexError(f"a stretch must begin in 0..{self.tokens - length}: {starts.min()}..{starts.max()}")
-        rows = self._rows(starts, np.full(len(starts), length, dtype=np.uint32), length)
+        rows = self._rows(self._spans(starts, np.full(len(starts), length, dtype=np.uint32)), length)
         return rows[0], rows[1] if len(rows) > 1 else None
 
     def documents_from(self, starts: Ids, length: int) -> tuple[Ids, Ids]:
         """Where in each stretch documents begin: offsets from its start, one stretch after the other, ascending; and
         how many in each, int64 [B]. A document without tokens begins nowhere."""
+        self._blocks.mark_whole("offsets")
         # Sought as the column's own type: numpy would turn the whole column into floats otherwise.
         first = np.searchsorted(self._offsets, starts.astype(np.uint64))
         behind = np.searchsorted(self._offsets, (starts + length).astype(np.uint64))
@@ -150,51 +187,63 @@ class ShardReader:
         begins: Ids = self._offsets[documents].astype(np.int64) - starts[stretch]
         return begins, np.bincount(stretch, minlength=len(starts))
 
-    def _located(self, ids: Ids) -> tuple[npt.NDArray[np.uint32], Ids, Ids]:
-        """Length, first token and shard of each document, checked."""
+    def _located(self, ids: Ids) -> _Spans:
+        """The documents' tokens, checked."""
         ids = np.asarray(ids, dtype=np.int64)
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.documents:
+        if ids.size and ids.view(np.uint64).max() >= self.documents:  # seen so, a negative id is very large
             raise IndexError(f"document ids must be in 0..{self.documents - 1}: {int(ids.min())}..{int(ids.max())}")
-        lengths = self.lengths[ids]
-        starts = self._offsets[ids].astype(np.int64)
-        shard_of, limits = self._shards_of(starts)
+        self._blocks.mark("offsets", ids)
+        spans = self._spans(self._offsets[ids].astype(np.int64), self.lengths[ids])
         # A flipped bit in a column must not become somebody else's tokens (nor a crash far from its cause).
-        if bool(((starts > limits - lengths) & (lengths > 0)).any()) or bool((starts < 0).any()):
-            raise DataError(
-                f"{self._folder}: a document reaches past the end of its shard, so lengths or offsets are damaged. "
-                "Prepare the data again."
+        if ids.size and (spans.starts.min() < 0 or bool((spans.room < spans.lengths).any())):
+            raise self._misfit(
+                f"{self._folder}: a document reaches past the end of its shard, so lengths or offsets are damaged."
             )
-        return lengths, starts, shard_of
+        return spans
 
-    def _shards_of(self, starts: Ids) -> tuple[Ids, Ids]:
-        """The shard that each place is in, and where that shard ends."""
-        shard_of = np.searchsorted(self._shard_starts, starts, side="right") - 1
-        return shard_of, self._shard_starts[np.minimum(shard_of + 1, len(self._shard_starts) - 1)]
+    def _misfit(self, words: str) -> DataError:
+        """The error to raise where the columns do not fit; the damaged block behind it, if there is one, is raised in
+        its stead."""
+        self.settle()
+        return DataError(f"{words} Prepare the data again.")
 
-    def _rows(self, starts: Ids, lengths: npt.NDArray[np.uint32], width: int) -> list[Array]:
-        """For tokens and what stands beside them, [B, width]: `lengths` of them from `starts` on, zero behind.
+    def _spans(self, starts: Ids, lengths: npt.NDArray[np.uint32]) -> _Spans:
+        for column in ("tokens", "beside")[: len(self._types)]:
+            self._blocks.mark(column, starts, lengths)
+        behind = np.searchsorted(self._shard_starts, starts, side="right")
+        room = self._shard_starts[np.minimum(behind, len(self._shard_starts) - 1)] - starts
+        return _Spans(starts, lengths, behind - 1, room)
 
-        Whole windows are copied and their tails set to zero: many times as fast as looking up each token's place. A
-        window that reaches past its shard's end is put together from the tokens that are its own.
+    def _rows(self, spans: _Spans, width: int) -> list[Array]:
+        """Tokens, and what stands beside them, as rows [B, width]: zero behind each span's end.
+
+        Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
+        window that reaches past the end of its shard is not there: such rows are copied one by one.
         """
-        if not len(starts) or not width:
-            return [np.empty((len(starts), width), dtype=dtype) for dtype in self._types]
-        shard_of, limits = self._shards_of(starts)
-        local = starts - self._shard_starts[shard_of]
-        whole = starts <= limits - width
-        shards = _distinct(shard_of[whole])
-        kinds = range(len(self._types))
+        starts, lengths, shard_of, room = spans
+        found: list[Array]
+        if not starts.size or not width:
+            return [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
+        whole = room >= width
+        shards = _distinct(shard_of)
         if len(shards) == 1 and whole.all():
-            found = [self._windows(shards[0], which, width)[local] for which in kinds]
+            local = starts - self._shard_starts[shards[0]]
+            found = [self._windows(shards[0], which, width)[local] for which in range(len(self._types))]
         else:
-            found = [np.empty((len(starts), width), dtype=dtype) for dtype in self._types]
+            found = [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
+            if len(shards) * ROWS_WORTH_WINDOWS > starts.size:
+                whole[:], shards = False, []
             for shard in shards:
                 here = (whole & (shard_of == shard)).nonzero()[0]
-                for which in kinds:
-                    found[which][here] = self._windows(shard, which, width)[local[here]]
+                if here.size:
+                    local = starts[here] - self._shard_starts[shard]
+                    for which, rows in enumerate(found):
+                        rows[here] = self._windows(shard, which, width)[local]
             rest = (~whole).nonzero()[0]
-            flat = [rows.reshape(-1) for rows in found]
-            self._scatter(starts[rest], lengths[rest].astype(np.int64), flat, rest * width)
+            if rest.size:
+                flat = [rows.reshape(-1) for rows in found]
+                left = _Spans(starts[rest], lengths[rest], shard_of[rest], room[rest])
+                self._copy_each(left, flat, rest * width)
         shortest = int(lengths.min())
         if shortest < width:
             behind = np.arange(shortest, width, dtype=np.uint32) >= lengths[:, None]
@@ -208,19 +257,37 @@ class ShardReader:
         shape, strides = (array.size - width + 1, width), (array.itemsize, array.itemsize)
         return np.ndarray(shape, array.dtype, buffer=array, strides=strides)
 
-    def _scatter(self, starts: Ids, lengths: Ids, found: Sequence[Array], targets: Ids) -> None:
-        """Copy `lengths` tokens from `starts` on, across shards, to the places from `targets` on of flat arrays."""
-        while (left := lengths.nonzero()[0]).size:
-            starts, lengths, targets = starts[left], lengths[left], targets[left]
-            shard_of, limits = self._shards_of(starts)
-            sizes = np.minimum(lengths, limits - starts)
-            for shard in _distinct(shard_of):
-                here = (shard_of == shard).nonzero()[0]
-                places = _ranges(starts[here] - self._shard_starts[shard], sizes[here])
-                into = _ranges(targets[here], sizes[here])
-                for which, array in enumerate(found):
-                    array[into] = self._map(shard, which).take(places)
-            starts, lengths, targets = starts + sizes, lengths - sizes, targets + sizes
+    def _copy_each(self, spans: _Spans, found: Sequence[Array], targets: Ids) -> None:
+        """Copy each span, across shards if need be, to its place in flat arrays."""
+        local = spans.starts - self._shard_starts[spans.shard_of]
+        order = np.argsort(spans.shard_of, kind="stable")  # so that each shard is asked for once
+        columns = (column[order].tolist() for column in (spans.shard_of, local, spans.room, spans.lengths, targets))
+        mapped, arrays = -1, []
+        for shard, start, room, length, target in zip(*columns, strict=True):
+            while length:
+                if shard != mapped:
+                    mapped, arrays = shard, [self._map(shard, which) for which in range(len(found))]
+                size = min(length, room)
+                for into, array in zip(found, arrays, strict=True):
+                    into[target : target + size] = array[start : start + size]
+                shard, start, length, target = shard + 1, 0, length - size, target + size
+                room = length and self._entry.shards[shard].tokens.count
+
+    def _copy_places(self, spans: _Spans, found: Sequence[Array], targets: Ids) -> None:
+        """Copy spans that end in their shard, token by token but many at once, to their places in flat arrays."""
+        shards = _distinct(spans.shard_of[spans.lengths > 0])
+        if len(shards) == 1:  # nothing else stands between the documents
+            places = _ranges(spans.starts - self._shard_starts[shards[0]], spans.lengths)
+            for which, array in enumerate(found):
+                array[:] = self._map(shards[0], which).take(places)
+            return
+        for shard in shards:
+            here = (spans.shard_of == shard).nonzero()[0]
+            lengths = spans.lengths[here]
+            places = _ranges(spans.starts[here] - self._shard_starts[shard], lengths)
+            into = _ranges(targets[here], lengths)
+            for which, array in enumerate(found):
+                array[into] = self._map(shard, which).take(places)
 
     def _map(self, shard: int, which: int) -> Array:
         """The tokens of a shard (0), or what stands beside them (1)."""
@@ -235,6 +302,16 @@ class ShardReader:
             if len(self._maps) > MOST_MAPPED_SHARDS:
                 self._maps.popitem(last=False)  # unmapped when the last gather that uses it is done
             return array
+
+
+def _columns_of(split: SplitEntry) -> dict[str, Sequence[FileEntry]]:
+    """The files of a split by what they hold."""
+    shards = split.shards
+    gathered = {
+        "tokens": [shard.tokens for shard in shards],
+        "beside": [shard.beside for shard in shards if shard.beside is not None],
+    }
+    return {**gathered, **{name: [file] for name, file in split.columns.items()}}
 
 
 def boundaries_of(lengths: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:

@@ -49,6 +49,13 @@ def unknown_files(manifest: Manifest) -> list[str]:
     return sorted(name for name in found if name not in known)
 
 
+def damage_in_block(folder: Path, entry: FileEntry, number: int, why: str = "its hash is not the manifest's") -> str:
+    """What is said of a damaged block."""
+    first = number * BLOCK_BYTES
+    last = min(first + BLOCK_BYTES, entry.bytes) - 1
+    return f"{folder / entry.name} is damaged in 4 MiB block {number} (bytes {first:,} to {last:,}): {why}."
+
+
 def _damage(folder: Path, entry: FileEntry) -> Iterator[str]:
     whole, sound = hashlib.sha256(), True
     try:
@@ -57,12 +64,8 @@ def _damage(folder: Path, entry: FileEntry) -> Iterator[str]:
                 block = file.read(BLOCK_BYTES)
                 whole.update(block)
                 if hashlib.sha256(block).hexdigest() != expected:
-                    sound, first = False, number * BLOCK_BYTES
-                    yield (
-                        f"{folder / entry.name} is damaged in 4 MiB block {number} "
-                        f"(bytes {first:,} to {min(first + BLOCK_BYTES, entry.bytes) - 1:,}): its hash is not "
-                        "the manifest's."
-                    )
+                    sound = False
+                    yield damage_in_block(folder, entry, number)
     except DataError as error:
         yield str(error).removesuffix(f" {WAY_OUT}")
         return

@@ -48,16 +48,32 @@ STORED = {"bag": np.float32, "sequence": np.uint8}
     st.sampled_from([("bag", ()), ("sequence", ()), ("sequence", ("ADJ", "NOUN"))]),
     st.sampled_from([1, 7, 1 << 26]),
     st.integers(1, 4),
+    st.sampled_from([0, 5, 1 << 20]),
+    st.sampled_from([0, 256]),
     st.data(),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_what_was_written_is_read(tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, data):
+def test_what_was_written_is_read(
+    tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, windows, long, data
+):
+    """However it is copied: rows in windows or one by one, flat tokens by documents or by places."""
     folder = tmp_path_factory.mktemp("prepared")
     layout, tags = layout_and_tags
     options = {"rows": rows, "layout": layout, "tags": tags, "shard_tokens": shard_tokens, "pieces": pieces}
     documents, beside, labels, sources = prepared(folder, lengths, **options)
     verify(folder)
     reader = ShardReader(folder, "train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "ROWS_WORTH_WINDOWS", windows)
+        patch.setattr(shards, "LONG_DOCUMENT", long)
+        check_reading(reader, documents, beside, labels, sources, data)
+
+
+def check_reading(reader, documents, beside, labels, sources, data):
+    lengths = [len(one) for one in documents]
+    layout = "bag" if reader.weighted else "sequence"
+    tags = reader.manifest.tags
+    rows = reader.manifest.vocabulary_rows
     assert (reader.documents, reader.tokens) == (len(lengths), sum(lengths))
     assert (reader.weighted, reader.tagged) == (layout == "bag", bool(tags))
     assert reader.lengths.tolist() == lengths
@@ -82,6 +98,12 @@ def test_what_was_written_is_read(tmp_path_factory, lengths, rows, layout_and_ta
         assert found_beside.dtype == beside_rows.dtype == STORED[layout]
         assert found_beside.tolist() == [item.item() for i in ids for item in beside[i]]
         assert beside_rows.tolist() == [beside[i].tolist() + [0] * (longest - lengths[i]) for i in ids]
+    packed = reader.packed(ids)
+    assert packed.tokens.tolist() == flat.tolist() and packed.longest == longest
+    assert packed.cu_seqlens.dtype == np.int32 and packed.cu_seqlens[0] == 0
+    assert np.diff(packed.cu_seqlens).tolist() == [lengths[i] for i in ids]
+    assert (packed.beside is None) == (beside is None)
+    assert beside is None or packed.beside.tolist() == found_beside.tolist()
 
 
 def test_shards_hold_whole_documents_and_keep_their_size(tmp_path):
@@ -210,6 +232,30 @@ def test_a_split_that_is_not_there(tmp_path):
         ShardReader(tmp_path, "test")
 
 
+def test_long_documents_are_read(tmp_path):
+    """Longer than what counts as long, in one shard and in many, to the last token of the last shard."""
+    for shard_tokens in (400, 1 << 26):
+        documents, *_ = prepared(
+            tmp_path / str(shard_tokens), [300, 20, 1000, 301, 0, 700] * 5, shard_tokens=shard_tokens
+        )
+        reader = ShardReader(tmp_path / str(shard_tokens), "train")
+        ids = np.random.default_rng(1).permutation(30)
+        assert reader.flat(ids)[0].tolist() == np.concatenate([documents[i] for i in ids]).tolist()
+        assert reader.padded(ids)[0].tolist() == [documents[i].tolist() + [0] * (1000 - len(documents[i])) for i in ids]
+
+
+@pytest.mark.parametrize(("start", "length"), [(-1, 1), (0, 10), (7, 3)])
+def test_a_stretch_outside_the_split_is_refused(tmp_path, start, length):
+    prepared(tmp_path, [3, 3, 3])
+    with pytest.raises(IndexError, match=f"0..{9 - length}"):
+        ShardReader(tmp_path, "train").stretches(np.array([start]), length)
+
+
+def test_more_tokens_than_boundaries_can_count_are_refused():
+    with pytest.raises(DataError, match="smaller train.micro_batch_tokens"):
+        shards.boundaries_of(np.array([1 << 30, 1 << 30], dtype=np.uint32))
+
+
 @pytest.mark.parametrize(("column", "value"), [("lengths", 4_000_000_000), ("offsets", 2**63 + 1), ("offsets", 10)])
 def test_a_damaged_column_does_not_become_other_tokens(tmp_path, column, value):
     prepared(tmp_path, [3, 3, 3], shard_tokens=6)
@@ -218,8 +264,9 @@ def test_a_damaged_column_does_not_become_other_tokens(tmp_path, column, value):
     array = np.fromfile(path, dtype=dtype)
     array[1] = value
     array.tofile(path)
-    with pytest.raises(DataError, match="damaged"):
-        ShardReader(tmp_path, "train").flat(np.array([0, 1, 2]))
+    for read in (ShardReader.flat, ShardReader.padded, ShardReader.packed):
+        with pytest.raises(DataError, match="damaged"):
+            read(ShardReader(tmp_path, "train"), np.array([0, 1, 2]))
 
 
 def test_open_files_are_bounded(tmp_path, monkeypatch):
@@ -229,7 +276,7 @@ def test_open_files_are_bounded(tmp_path, monkeypatch):
     reader = ShardReader(tmp_path, "train")
     flat, _, _ = reader.flat(np.arange(200))
     assert flat.tolist() == np.concatenate(documents).tolist()
-    assert open_files() - before <= 4 + 4  # columns and shards
+    assert open_files() - before <= 4 + 4 + 1  # columns, shards, and the file that is being checked
 
 
 def open_files():

@@ -1,0 +1,74 @@
+"""A split as sequences of one length, for language models: its tokens in a row, cut without regard to documents.
+
+B sequences of a batch, L tokens of each.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.data.shards import Array, Ids, Packed, ShardReader, boundaries_of
+from cluster.errors import DataError
+
+
+class Sequences:
+    """Sequence i holds the tokens i x length to (i + 1) x length of the split, counted over its documents and shards.
+
+    What is left at the end, fewer than `length` tokens, belongs to no sequence. The loader and `Order` take this in a
+    `ShardReader`'s place. Raises ValueError for a length below 1, DataError for a split without one whole sequence or
+    of bags, whose words stand in no order.
+    """
+
+    weighted = False
+
+    def __init__(self, reader: ShardReader, length: int) -> None:
+        if length < 1:
+            raise ValueError(f"length must be 1 or more, but is {length}")
+        if reader.weighted:
+            raise DataError("a split of bags has no order of words to cut: prepare the data for a model of sequences.")
+        self.documents = reader.tokens // length
+        if self.documents == 0:
+            raise DataError(
+                f"the split holds {reader.tokens} tokens, not one sequence of {length}: take a smaller length."
+            )
+        self._reader, self._length = reader, length
+        # One number each in memory, however many sequences there are.
+        self.lengths: npt.NDArray[np.uint32] = np.broadcast_to(np.uint32(length), (self.documents,))
+        self.labels: npt.NDArray[np.int32] = np.broadcast_to(np.int32(0), (self.documents,))
+        """All 0: what a language model is to say stands in the tokens."""
+
+    @property
+    def planned_tokens(self) -> int:
+        """What `Order` takes as the total of the lengths."""
+        return self.documents * self._length
+
+    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+        """Tokens [B, L] in the stored type, none of them padding; lengths u32 [B]; tags u8 [B, L], if there are any.
+
+        Raises IndexError for an id that is no sequence's.
+        """
+        tokens, tags = self._reader.stretches(self._starts(ids), self._length)
+        return tokens, self.lengths[ids], tags
+
+    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+        """The same, tokens [B x L] one sequence after the other."""
+        tokens, lengths, tags = self.padded(ids)
+        return tokens.reshape(-1), lengths, None if tags is None else tags.reshape(-1)
+
+    def packed(self, ids: Ids) -> Packed:
+        """The same with the sequences' boundaries; those of the documents inside them are `boundaries`."""
+        tokens, lengths, tags = self.flat(ids)
+        return Packed(tokens, boundaries_of(lengths), self._length, tags)
+
+    def boundaries(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Where documents begin inside each sequence: places 0 to L - 1, ascending, one sequence after the other; and
+        how many in each, int64 [B]. None begins where one that began earlier goes on.
+
+        Raises IndexError for an id that is no sequence's.
+        """
+        return self._reader.documents_from(self._starts(ids), self._length)
+
+    def _starts(self, ids: Ids) -> Ids:
+        ids = np.asarray(ids, dtype=np.int64)
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < self.documents:
+            raise IndexError(f"sequence ids must be in 0..{self.documents - 1}: {int(ids.min())}..{int(ids.max())}")
+        return ids * self._length
