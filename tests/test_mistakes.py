@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from cluster.data.manifest import describe_file
 from cluster.errors import RunError
 from cluster.mistakes import lengths, main, mistakes, plane
 from cluster.runs import RunFolder
@@ -59,6 +60,11 @@ def test_a_label_that_training_never_saw_is_named_from_the_source(made_run):
     labels = np.fromfile(column, dtype="<i4")
     labels[35] = -1
     labels.tofile(column)
+    path = run.parent / "prepared" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    hashes = {name: describe_file(path.parent, "test/labels")[name] for name in ("sha256", "blocks")}
+    manifest["splits"]["test"]["columns"]["labels"] |= hashes
+    path.write_text(json.dumps(manifest))
     assert mistakes(RunFolder(run), 1)["mistakes"][0]["true"] == "class-2"
 
 
