@@ -195,7 +195,7 @@ def _predict(built: argparse.ArgumentParser) -> None:
 
 
 def _verify(built: argparse.ArgumentParser) -> None:
-    built.add_argument("data", metavar="DATA", help="a prepared folder, as `muster prepare` names it")
+    built.add_argument("data", metavar="DATA", help="a folder that `muster prepare` printed, or of a run")
 
 
 def _nothing(built: argparse.ArgumentParser) -> None:

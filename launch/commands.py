@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,8 @@ from cluster.processes import Follower
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from launch import check as checks
 from launch import local, scores
+from launch.checking import Checking
 from launch.watch import Watch, evaluation_line
-
-VERIFY_LINE_SECONDS = 15.0
 
 
 def train(options: argparse.Namespace) -> int:
@@ -158,32 +156,33 @@ def inspect_order(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Is prepared data still what was written, to the bit? Raises DataError that names all that is not."""
-    from cluster.data.manifest import FileEntry, open_prepared
+    from cluster.data.manifest import open_prepared
     from cluster.data.verify import WAY_OUT, damages, unknown_files
 
-    manifest = open_prepared(Path(options.data))
+    manifest = open_prepared(_prepared_folder(Path(options.data)))
     size = sum(entry.bytes for entry in manifest.files())
-    read, told = 0, time.monotonic()
-
-    def done(entry: FileEntry) -> None:
-        nonlocal read, told
-        read += entry.bytes
-        if time.monotonic() - told > VERIFY_LINE_SECONDS:
-            told = time.monotonic()
-            print(f"checked {read:,} of {size:,} bytes", file=sys.stderr, flush=True)
-
-    found, unknown = damages(manifest, done), unknown_files(manifest)
+    with Checking(size) as checking:
+        found = damages(manifest, lambda entry: checking.add(entry.bytes))
+    unknown = unknown_files(manifest)
     blocks = sum(len(entry.blocks) for entry in manifest.files())
     if options.json:
-        report = {"data": options.data, "bytes": size, "blocks": blocks, "damage": found, "unknown_files": unknown}
-        print(json.dumps(report))
+        counts = {"data": str(manifest.folder), "bytes": size, "blocks": blocks}
+        print(json.dumps({**counts, "damage": [damage._asdict() for damage in found], "unknown_files": unknown}))
     for name in unknown:
-        print(f"{name} is not in the manifest: nothing reads it.", file=sys.stderr)
+        local.say(f"{name} is not in the manifest: no run reads it.")
     if found:
-        raise DataError("\n".join([*found, WAY_OUT]))
+        raise DataError("\n".join([*(damage.words for damage in found), WAY_OUT]))
     if not options.json:
-        print(f"{options.data} is whole: {size:,} bytes in {blocks:,} blocks hold what was written.")
+        print(f"{manifest.folder} is whole: {size:,} bytes in {blocks:,} blocks hold what was written.")
     return EXIT_DONE
+
+
+def _prepared_folder(named: Path) -> Path:
+    """The folder itself, or the one that a run was made from. Raises DataError, RunError."""
+    if not named.is_dir():
+        raise DataError(f"{named} is no folder: name one that `muster prepare` printed, or a run.")
+    run = RunFolder(named)
+    return Path(str(read_json(run.record).get("prepared"))) if run.record.exists() else named
 
 
 def evaluate(options: argparse.Namespace) -> int:

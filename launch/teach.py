@@ -143,6 +143,7 @@ then begin a recipe with the line:  #:schema ./recipe.schema.json""",
         "file is named, with its 4 MiB blocks; files that do not belong there are named too. Ends with 0 if all holds.",
         """examples:
   muster verify "$(muster prepare sentiment)"
+  muster verify runs/sentiment                 the data that a run was made from
   muster verify FOLDER --json""",
     ),
 }

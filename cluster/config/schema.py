@@ -337,6 +337,9 @@ class Train:
     """Steps between two checkpoints."""
     keep_checkpoints: Annotated[int, Ge(1)] = 2
     """Newest checkpoints kept."""
+    loader_threads: Annotated[int, Ge(0)] | Auto = "auto"
+    """Threads of each rank that gather steps ahead; what a step holds does not depend on it. 0 gathers a step when it
+    is asked for. `auto`: 2 for a GPU, 0 on a CPU, where they would take their time from the cores that train."""
     log_steps: Positive = 10
     """Steps between two lines of `metrics.jsonl`."""
 

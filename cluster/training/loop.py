@@ -16,7 +16,7 @@ from cluster.data.order import Order
 from cluster.data.permutation import mix
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, Interrupted, NonFiniteError
-from cluster.loader import LoadedStep, StepLoader, fuse_tokens
+from cluster.loader import LoadedStep, StepLoader, fuse_tokens, loader_threads
 from cluster.metrics import LOWER_IS_BETTER
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Task
@@ -26,6 +26,7 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import learning_rate, set_learning_rate
 from cluster.training.pace import Pace
 from cluster.training.parallel import World, autocast, inner, seed_chance, unsynchronised
+from cluster.training.settling import damage_named, settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,12 @@ class Trainer:
 
 
 def fit(trainer: Trainer, state: TrainState) -> TrainState:
-    """Train from `state` to the last step. Raises Interrupted after a checkpoint if a signal came, NonFiniteError."""
+    """Train from `state` to the last step.
+
+    Raises Interrupted after a checkpoint if a signal came, NonFiniteError, DataError for a damaged block of the data.
+    """
     if state.ended or state.step >= trainer.total_steps:
+        settle(trainer.reader, trainer.world)
         return state
     loader = StepLoader(
         trainer.reader,
@@ -62,10 +67,11 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
         fuse_tokens=fuse_tokens(trainer.recipe.train),
         device=trainer.world.device,
         weigh=trainer.task.weight,
+        threads=loader_threads(trainer.recipe.train, trainer.world.device),
     )
     pace = Pace(trainer.model)
     checks = StepChecks(trainer)
-    with loader:
+    with loader, damage_named(trainer.reader):
         for loaded in pace.waiting(loader):
             if loaded.step == state.step and pace.steps == 0 and trainer.world.size > 1:
                 _rehearse(trainer, loaded)
@@ -195,6 +201,7 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
     first = state.best_step < 0 or math.isnan(state.best_value)
     better = first or (value < state.best_value if metric in LOWER_IS_BETTER else value > state.best_value)
     if better:
+        settle(trainer.reader, trainer.world)
         if trainer.world.rank == 0:
             trainer.checkpoints.commit_best(state.step, inner(trainer.model))
         state = dataclasses.replace(state, best_step=state.step, best_value=value, evaluations_since_best=0)
@@ -212,7 +219,9 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
 
 
 def _save(trainer: Trainer, state: TrainState) -> None:
-    """Rank 0 writes; the others meet it again in the next step's reduction."""
+    """Rank 0 writes; the others meet it again in the next step's reduction. A collective: nothing is saved that any
+    rank has learnt from a damaged block."""
+    settle(trainer.reader, trainer.world)
     if trainer.world.rank == 0:
         before = time.perf_counter()
         written = trainer.checkpoints.commit(state, inner(trainer.model), trainer.optimizer)
@@ -244,12 +253,14 @@ class StepChecks:
         return waited if self.trainer.world.size > 1 else 0.0
 
     def finish(self, wait: bool) -> tuple[float, float, bool]:
-        """(mean loss, gradient norm, whether to stop) of the newest step that is read. Raises NonFiniteError."""
+        """(mean loss, gradient norm, whether to stop) of the newest step that is read. Raises NonFiniteError, or
+        DataError if a rank read a damaged block."""
         behind = 0 if wait or self.trainer.world.device.type == "cpu" else 1
         while len(self._pending) > behind:
             loaded, figures = self._pending.pop(0)
             loss, stops, norm = figures.tolist()  # the host waits for the device here
             if not (math.isfinite(loss) and math.isfinite(norm)):
+                settle(self.trainer.reader, self.trainer.world)  # all ranks are here: a damaged block may be the cause
                 raise self._not_finite(loaded, loss, norm)
             self._latest = (loss, norm, stops > 0)
         return self._latest

@@ -16,6 +16,7 @@ from cluster.loader import Gather
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Sums, Task
 from cluster.training.parallel import World, autocast
+from cluster.training.settling import damage_named, settle
 
 
 def evaluate(
@@ -36,7 +37,7 @@ def evaluation_sums(
 ) -> Sums:
     """What the task makes scores of and, with `keep`, what the model said of each document. A collective.
 
-    A rank without a share takes part with zero sums.
+    A rank without a share takes part with zero sums. Raises DataError, on all ranks, if any read a damaged block.
     """
     gather = Gather(reader, world.device)
     padded = not reader.weighted
@@ -44,13 +45,13 @@ def evaluation_sums(
     sums = task.empty_sums(reader.documents, keep)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(plan, world):
+    with torch.inference_mode(), autocast(plan, world), damage_named(reader):
         for index in deal(costs(micro_batches, reader.lengths, padded), world.size)[world.rank]:
             batch = gather.batch(micro_batches[index], index)
-            if gather.stream is not None:
-                torch.cuda.current_stream(world.device).wait_stream(gather.stream)
+            gather.hand_over([batch], gather.sent())
             task.add(sums, model(batch.tokens, batch.lengths, batch.beside), batch.labels, micro_batches[index])
     model.train(was_training)
+    settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
     return {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
 

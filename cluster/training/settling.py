@@ -1,0 +1,43 @@
+"""No checkpoint and no score rests on data that was not checked: what every rank read is settled before either."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+
+from cluster.data.shards import ShardReader
+from cluster.errors import DataError
+from cluster.training.parallel import World
+
+
+def settle(reader: ShardReader, world: World) -> None:
+    """Waits until every block that any rank has read is checked. A collective.
+
+    Raises DataError on every rank, naming file and block, if any rank read a damaged one: no rank goes on with sums
+    that another has spoilt.
+    """
+    found = ""
+    try:
+        reader.settle()
+    except DataError as error:
+        found = str(error)
+    damaged = torch.tensor(float(bool(found)), device=world.device)
+    if not world.sum(damaged).item():
+        return
+    told: list[str | None] = [found]
+    if world.size > 1:
+        told = [None] * world.size
+        dist.all_gather_object(told, found)
+    raise DataError(next(words for words in told if words))
+
+
+@contextlib.contextmanager
+def damage_named(reader: ShardReader) -> Iterator[None]:
+    """What goes wrong inside may come of a damaged block (a token outside the vocabulary, a loss that is no number, a
+    rank that left because of either): if this rank read one, that is the error to raise, with file and block."""
+    try:
+        yield
+    except Exception:
+        reader.settle()
+        raise
