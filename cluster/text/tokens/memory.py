@@ -1,0 +1,110 @@
+"""What is known of chunks: the tokens of each, as numbers."""
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from cluster.text.tokens.found import Tokens
+
+Chunks = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
+
+
+class Names:
+    """Numbers for names, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.names: list[str] = []
+
+    def of(self, names: Iterable[str]) -> list[int]:
+        """The number of each name."""
+        numbers = self._numbers
+        find = numbers.setdefault
+        found = [find(name, len(numbers)) for name in names]
+        new = len(numbers) - len(self.names)
+        if new:
+            self.names += list(islice(reversed(numbers), new))[::-1]
+        return found
+
+
+class Memory:
+    """The tokens of chunks, one chunk after the other, and the word that each token becomes.
+
+    `become`: the word for each token; one that is left out becomes the empty word, which has the number 0. `tokens`:
+    those that get the first numbers. The chunk of nothing is known from the beginning.
+    """
+
+    def __init__(self, become: Callable[[Sequence[str]], Sequence[str]], tokens: Sequence[str]) -> None:
+        self._become = become
+        self._chunks: dict[str, int] = {}
+        self._starts, self._counts, self._tokens, self._words_of = array("I"), array("I"), array("I"), array("I")
+        self._names, self._words = Names(), Names()
+        self._words.of([""])
+        self.keep([""], [], [0])
+        self.keep_text(tokens)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def find(self, chunks: Iterable[str]) -> list[int | None]:
+        """The number of each chunk; None for one that was never kept."""
+        return list(map(self._chunks.get, chunks))
+
+    def keep(self, chunks: Iterable[str], tokens: Sequence[str], counts: Sequence[int]) -> int:
+        """Chunks that are not known yet, their tokens one after the other, and how many each has; the number of the
+        first chunk, from which the others count on."""
+        first = len(self)
+        self._add(tokens, counts)
+        self._chunks.update(zip(chunks, range(first, len(self)), strict=True))
+        return first
+
+    def keep_other(self, chunk: str, tokens: Sequence[str]) -> int:
+        """Other tokens for a chunk that is known; its new number."""
+        number = self.keep_text(tokens)
+        self._chunks[chunk] = number
+        return number
+
+    def keep_text(self, tokens: Sequence[str]) -> int:
+        """The tokens of a whole text, as of a chunk that nobody will look up; its number."""
+        self._add(tokens, [len(tokens)])
+        return len(self) - 1
+
+    def with_token_below(self, limit: int, first: int) -> list[int]:
+        """The chunks from number `first` on that have one of the first `limit` tokens ever met."""
+        start = self._starts[first] if first < len(self) else len(self._tokens)
+        places = np.flatnonzero(np.array(self._tokens[start:], dtype=np.uint32) < limit) + start
+        starts = np.array(self._starts[first:], dtype=np.int64)
+        found: list[int] = (np.unique(np.searchsorted(starts, places, side="right")) + first - 1).tolist()
+        return found
+
+    def tokens(self, number: int) -> Tokens:
+        """Those of the chunk of that number."""
+        start = self._starts[number]
+        names = self._names.names
+        return tuple([names[token] for token in self._tokens[start : start + self._counts[number]]])
+
+    def words(self, numbers: Chunks) -> tuple[Words, Chunks]:
+        """The words that the tokens of these chunks become, one chunk after the other, as numbers in `names`, those
+        left out as 0; and how many each chunk has."""
+        counts = np.array(self._counts, dtype=np.int64)[numbers]
+        starts = np.array(self._starts, dtype=np.int64)[numbers]
+        ends = np.cumsum(counts)
+        places = np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if ends.size else 0)
+        return np.array(self._words_of, dtype=np.uint32)[np.array(self._tokens, dtype=np.int32)[places]], counts
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All words."""
+        return self._words.names
+
+    def _add(self, tokens: Sequence[str], counts: Sequence[int]) -> None:
+        ends = np.cumsum(np.array(counts, dtype=np.int64)) + len(self._tokens)
+        self._starts.frombytes((ends - counts).astype(np.uint32).tobytes())
+        self._counts.extend(counts)
+        known = len(self._names.names)
+        self._tokens.extend(self._names.of(tokens))
+        self._words_of.extend(self._words.of(self._become(self._names.names[known:])))
