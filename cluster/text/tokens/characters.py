@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from cluster.config.schema import Text
 from cluster.text.tokens.forms import Forms, keeps_all
 from cluster.text.tokens.found import Found, encodable
-from cluster.text.tokens.tokenizer import blank
+from cluster.text.tokens.words.tokenizer import blank
 
 
 class Characters:

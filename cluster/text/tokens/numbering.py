@@ -87,7 +87,7 @@ def splits_of(text: Text) -> Splits:
 
         return Tagger(text)
     from cluster.text.tokens.characters import Characters
-    from cluster.text.tokens.tokenizer import Tokenizer
+    from cluster.text.tokens.words.tokenizer import Tokenizer
 
     match text.tokens:
         case "bpe":

@@ -6,9 +6,9 @@ from importlib.metadata import version
 from typing import Any
 
 from cluster.text.tokens.found import Tokens
-from cluster.text.tokens.last_pass import LastPass
-from cluster.text.tokens.shapes import Shapes
-from cluster.text.tokens.splitting import ChunkSplitter, Split
+from cluster.text.tokens.words.last_pass import LastPass
+from cluster.text.tokens.words.shapes import Shapes
+from cluster.text.tokens.words.splitting import ChunkSplitter, Split
 
 # What the rules are tried on before they are used in spaCy's place, with this many of the special cases.
 HARD_CHUNKS = ("U.S.", "e.g.", "don't", "$12.50", "12km", "http://a.org/b?c=d", "a@b.org", "...", "(:", "C++", "1990s")

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.config.schema import Text
-from cluster.text.tokens import rules
-from cluster.text.tokens import tokenizer as tokenizer_module
 from cluster.text.tokens.numbering import number, number_each
-from cluster.text.tokens.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
+from cluster.text.tokens.words import rules
+from cluster.text.tokens.words import tokenizer as tokenizer_module
+from cluster.text.tokens.words.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "tr")
 PIECES = (

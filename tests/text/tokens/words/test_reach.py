@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.text.tokens.reach import Unclear, asked, may_match, of_text
+from cluster.text.tokens.words.reach import Unclear, asked, may_match, of_text
 
 LETTERS = of_text("abcXYZé")
 PATTERNS = (

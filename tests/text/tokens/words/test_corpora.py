@@ -9,7 +9,7 @@ import spacy
 from bench.corpora import CORPORA, Unavailable, corpus
 from cluster.config.schema import Text
 from cluster.text.tokens.numbering import number
-from cluster.text.tokens.tokenizer import Tokenizer
+from cluster.text.tokens.words.tokenizer import Tokenizer
 
 SOAK = bool(os.environ.get("MUSTER_SOAK"))
 QUICK = ("faq", "help-de", "help-fr")

@@ -9,9 +9,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.text.tokens.affixes import Affixes, Search, never
 from cluster.text.tokens.found import Tokens
-from cluster.text.tokens.reach import ALL
+from cluster.text.tokens.words.affixes import Affixes, Search, never
+from cluster.text.tokens.words.reach import ALL
 
 Span = tuple[int, int]
 

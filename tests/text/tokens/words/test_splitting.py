@@ -5,9 +5,9 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.text.tokens import rules
-from cluster.text.tokens.shapes import LONGEST, Shapes
-from cluster.text.tokens.splitting import ChunkSplitter
+from cluster.text.tokens.words import rules
+from cluster.text.tokens.words.shapes import LONGEST, Shapes
+from cluster.text.tokens.words.splitting import ChunkSplitter
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "ru", "tr", "xx")
 PARTS = """word Word WORD don't 's S. U.S. e.g. a.m ( ) [ ] { } < > , ; : ! ? … ... .. . - -- — / \\ " ' ’ “ ” « » $ € %

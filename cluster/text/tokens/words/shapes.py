@@ -17,9 +17,9 @@ from operator import or_
 import numpy as np
 import numpy.typing as npt
 
-from cluster.text.tokens.affixes import Affixes, Search, never, pattern_of
-from cluster.text.tokens.reach import ALL, UNIVERSE, Unclear, asked, may_match, of_text
-from cluster.text.tokens.splitting import ChunkSplitter, Split, cuts, peel
+from cluster.text.tokens.words.affixes import Affixes, Search, never, pattern_of
+from cluster.text.tokens.words.reach import ALL, UNIVERSE, Unclear, asked, may_match, of_text
+from cluster.text.tokens.words.splitting import ChunkSplitter, Split, cuts, peel
 
 # Kinds of characters, as bits. Which of them a chunk holds decides which parts of the rules matter to it.
 LETTER, NUMBER, APOSTROPHE, POINT, OTHER, FOREIGN = 1, 2, 4, 8, 16, 32

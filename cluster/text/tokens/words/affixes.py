@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cluster.text.tokens import reach
-from cluster.text.tokens.reach import ALL, UNIVERSE
+from cluster.text.tokens.words import reach
+from cluster.text.tokens.words.reach import ALL, UNIVERSE
 
 
 def never(_: str) -> Any:

@@ -13,13 +13,13 @@ from typing import Any, cast
 
 from cluster.config.schema import Text
 from cluster.errors import RecipeError
-from cluster.text.tokens.chunks import number_chunks
 from cluster.text.tokens.forms import Forms
 from cluster.text.tokens.found import Found, Tokens, encodable
-from cluster.text.tokens.last_pass import LastPass
-from cluster.text.tokens.memory import Chunks, Memory, Words
 from cluster.text.tokens.numbering import Numbered, number_each
-from cluster.text.tokens.rules import Splits, rules_of
+from cluster.text.tokens.words.chunks import number_chunks
+from cluster.text.tokens.words.last_pass import LastPass
+from cluster.text.tokens.words.memory import Chunks, Memory, Words
+from cluster.text.tokens.words.rules import Splits, rules_of
 
 # About 250 MB. A language has endless distinct chunks (numbers, names, links): all are forgotten when a text finds so
 # many known.

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from cluster.config.schema import Text
 from cluster.errors import RecipeError
 from cluster.text.sets import catalogue
-from cluster.text.tokens import tokenizer as tokenizing
-from cluster.text.tokens.tokenizer import Tokenizer
+from cluster.text.tokens.words import tokenizer as tokenizing
+from cluster.text.tokens.words.tokenizer import Tokenizer
 
 # What special cases and affixes are made of, glued and spaced in every way.
 PIECES = st.sampled_from(
