@@ -326,6 +326,9 @@ class Train:
     """Most ranks this run can ever use: a step is cut into at least so many micro-batches, documents permitting."""
     seed: Annotated[int, Ge(0), Lt(2**63)] = 1
     """Seed of the order, the initial weights, dropout."""
+    shuffle: Literal["full", "block"] = "full"
+    """`full`: any document may follow any other. `block`: 512 neighbours are drawn together and shuffled within their
+    window, for data on a slow disk; a corpus that is sorted by topic then has fewer topics to a window."""
     strict: bool = False
     """Float32 without fusing, deterministic kernels: dropout too is the same on any number of ranks, and GPU runs
     repeat bit for bit."""

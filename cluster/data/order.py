@@ -22,7 +22,7 @@ import numpy as np
 
 from cluster.data.cutting import Documents, Ids, Lengths, chunk_rows, halve_to, sizes_of
 from cluster.data.dealing import costs, deal, fuse
-from cluster.data.permutation import permutation
+from cluster.data.permutation import permutation, run_permutation
 from cluster.errors import DataError, RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PLAN_VERSION = 1
 # A step counted in tokens gets a window of at least so many steps: what a window's end leaves unfilled stays small.
 STEPS_IN_WINDOW = 8
 # What the chance of a permutation is used for: no two uses share it.
-EPOCH, STEPS, LARGER_CHUNKS = 1, 2, 3
+EPOCH, STEPS, LARGER_CHUNKS, RUNS, WINDOW = 1, 2, 3, 4, 5
 
 Span = tuple[int, int]
 
@@ -66,6 +66,7 @@ class OrderSettings:
     window_documents: int
     max_ranks: int
     padded: bool
+    shuffle: Literal["full", "block"] = "full"
 
     @classmethod
     def of(cls, recipe: "Recipe", padded: bool) -> "OrderSettings":
@@ -78,6 +79,7 @@ class OrderSettings:
             window_documents=train.window_documents,
             max_ranks=train.max_ranks,
             padded=padded,
+            shuffle=train.shuffle,
         )
 
 
@@ -179,6 +181,8 @@ class Order:
     def fingerprint(self) -> str:
         """Of the settings, the number of documents and the version of the plan; a checkpoint fits the same one only."""
         parts = {"plan": PLAN_VERSION, "documents": len(self.lengths), **asdict(self.settings)}
+        if self.settings.shuffle == "full":
+            del parts["shuffle"]  # which plans of before it could be chosen do not have
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     # ---- inside ---------------------------------------------------------------------------------------------------
@@ -210,7 +214,11 @@ class Order:
         size = len(self.lengths)
         first = window * self._window_size
         positions = np.arange(first, min(first + self._window_size, size), dtype=np.int64)
-        ids = permutation(positions, size, self.settings.seed, EPOCH, epoch, size)
+        if self.settings.shuffle == "full":
+            ids = permutation(positions, size, self.settings.seed, EPOCH, epoch, size)
+        else:
+            places = permutation(positions - first, len(positions), self.settings.seed, WINDOW, epoch, window)
+            ids = run_permutation(first + places, size, self.settings.seed, RUNS, epoch)
         lengths = self.lengths[ids]
         step = self.settings.step
         full = len(ids) - len(ids) % step.count if step.unit == "examples" else len(ids)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cluster.config.schema import Data, Lstm, Recipe, Train
 from cluster.data.order import Order, OrderSettings, Position, StepSize, costs
-from cluster.data.permutation import mix, permutation
+from cluster.data.permutation import RUN, mix, permutation
 from cluster.errors import DataError, RecipeError, RunError
 
 BASE = OrderSettings(
@@ -63,6 +63,7 @@ def orders(draw):
         window_documents=draw(st.one_of(st.integers(1, 300), st.just(65_536))),
         max_ranks=max_ranks,
         padded=draw(st.booleans()),
+        shuffle=draw(st.sampled_from(["full", "block"])),
     )
     return Order(chosen, np.array(lengths, dtype=np.uint32))
 
@@ -221,6 +222,64 @@ def test_ids_cannot_be_changed_by_who_reads_them():
     planned = next(Order(BASE, log_normal(100)).steps())
     with pytest.raises(ValueError, match="read-only"):
         planned.micro_batches[0][0] = 7
+
+
+@pytest.mark.parametrize("documents", [40_000, 40_960, 300])
+def test_a_block_shuffle_reads_few_stretches(documents):
+    order = Order(replace(BASE, shuffle="block", window_documents=8192), log_normal(documents))
+    steps = epoch_of(order)
+    assert sorted(i for planned in steps for i in ids_of(planned)) == list(range(documents))
+    for first in range(0, len(steps) - 128, 128):
+        window = np.sort([i for planned in steps[first : first + 128] for i in ids_of(planned)])
+        assert np.count_nonzero(np.diff(window) > 1) <= 8192 / RUN + 1
+    assert ids_of(steps[0]) != sorted(ids_of(steps[0]))
+
+
+def test_a_block_shuffle_mixes_windows_and_not_the_whole():
+    """Sorted documents of 64 topics: a step of a full shuffle has all of them, one of a block shuffle those of its
+    window's runs, as many as chance picks of them."""
+    size, topics = 1 << 20, 64
+    chosen = replace(BASE, step=StepSize(512, "examples"), padded=False, window_documents=65_536)
+    shares = {}
+    for shuffle in ("full", "block"):
+        order = Order(replace(chosen, shuffle=shuffle), np.full(size, 7, dtype=np.uint32))
+        steps = [ids_of(planned) for planned in itertools.islice(order.steps(), 100)]
+        shares[shuffle] = np.mean([len({i * topics // size for i in ids}) for ids in steps])
+    assert shares["full"] > 63.9
+    assert 50 < shares["block"] < 62  # 128 runs hold 64 * (1 - (1 - 1 / 64) ** 128) = 55.5 topics
+
+
+class Lengths:
+    """As many lengths as one likes, none of which is stored."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, ids):
+        return (500 + np.asarray(ids, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1001)).astype(np.uint32)
+
+
+@pytest.mark.parametrize("shuffle", ["full", "block"])
+@pytest.mark.parametrize("step", ["4194304 tokens", "2048 examples"])
+def test_a_billion_documents_of_a_trillion_tokens(step, shuffle):
+    size = 10**9 + 7
+    chosen = replace(BASE, step=StepSize.parse(step), shuffle=shuffle)
+    order = Order(chosen, Lengths(size), tokens=10**12)
+    windows = -(-size // order._window_size)
+    assert windows > 7000
+    seen = set()
+    for position in (Position(), Position(10**9, 3, windows // 2, 0), Position(10**9, 3, windows - 1, 0)):
+        for planned in itertools.islice(order.steps(position), 3):
+            ids = ids_of(planned)
+            assert min(ids) >= 0 and max(ids) < size and len(set(ids)) == len(ids)
+            assert max(costs(planned.micro_batches, order.lengths, True)) <= chosen.micro_batch_tokens
+            if position.epoch:
+                assert seen.isdisjoint(ids)
+                seen.update(ids)
+    assert order.steps_per_epoch(0) == -(-size // 2048) if step.endswith("examples") else True
 
 
 def test_no_documents_is_an_error():

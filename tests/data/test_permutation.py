@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cluster.data.permutation import SORTED_SIZE, mix, permutation
+from cluster.data.permutation import RUN, SORTED_SIZE, mix, permutation, run_permutation
 
 
 @given(size=st.integers(1, 5000), key=st.lists(st.integers(0, 2**64 - 1), max_size=3))
@@ -14,6 +14,18 @@ from cluster.data.permutation import SORTED_SIZE, mix, permutation
 @example(size=2049, key=[1])
 def test_every_item_stands_at_exactly_one_position(size, key):
     assert np.array_equal(np.sort(permutation(np.arange(size), size, *key)), np.arange(size))
+
+
+@given(size=st.integers(1, 5000), key=st.lists(st.integers(0, 2**64 - 1), max_size=3))
+@example(size=RUN, key=[1])
+@example(size=RUN + 1, key=[1])
+@example(size=RUN - 1, key=[1])
+def test_runs_hold_every_item_once_and_stay_together(size, key):
+    items = run_permutation(np.arange(size), size, *key)
+    assert np.array_equal(np.sort(items), np.arange(size))
+    assert np.count_nonzero(np.diff(items) != 1) <= size // RUN + 1
+    positions = np.arange(size)[::7]
+    assert np.array_equal(run_permutation(positions, size, *key), items[positions])
 
 
 @given(st.data(), st.sampled_from([10, 1500, 10**6, 2**33 + 5, 2**40]))
