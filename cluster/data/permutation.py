@@ -64,11 +64,11 @@ def run_permutation(positions: npt.NDArray[np.integer], size: int, *key: int) ->
     """
     runs, left = divmod(size, RUN)
     start = mix(*key, runs) % (runs + 1) * RUN
-    positions = np.asarray(positions, dtype=np.int64)
-    in_left = (positions >= start) & (positions < start + left)
-    others = positions - np.where(positions >= start + left, left, 0)
-    found: Ids = others % RUN
-    found[in_left] = runs * RUN + positions[in_left] - start
+    places: Ids = np.array(positions, dtype=np.int64)
+    in_left = (places >= start) & (places < start + left)
+    others = places - np.where(places >= start + left, left, 0)
+    found = others % RUN
+    found[in_left] = runs * RUN + places[in_left] - start
     found[~in_left] += permutation(others[~in_left] // RUN, runs, *key) * RUN
     return found
 
