@@ -6,7 +6,7 @@ TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 TORCH_OPTION = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
 
-.PHONY: train test lint soak bench clean
+.PHONY: train test lint soak bench bench-data clean
 
 train: .venv/installed
 	.venv/bin/muster train $(RECIPE)
@@ -22,6 +22,9 @@ soak: .venv/installed-dev
 
 bench: .venv/installed-dev
 	.venv/bin/python -m bench.overhead
+
+bench-data: .venv/installed-dev
+	for what in loader tokens resume growth padding; do .venv/bin/python -m bench.data $$what || exit 1; done
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv

@@ -91,8 +91,20 @@ class Gather:
         self._ring = Ring(device, self.stream, buffers)
 
     def batch(self, documents: npt.NDArray[Any], micro_batch: int, idle: bool = False) -> Batch:
-        """Raises what the reader raises: IndexError, DataError."""
-        arrays, longest = self._arrays(documents)
+        """One batch. Raises what the reader raises: IndexError, DataError."""
+        return self.batches([documents], [micro_batch], idle)[0]
+
+    def batches(
+        self, groups: Sequence[npt.NDArray[Any]], micro_batches: Sequence[int], idle: bool = False
+    ) -> list[Batch]:
+        """A batch for each group of documents: what does not depend on the group is done once for all. Raises what the
+        reader raises."""
+        return [
+            self._batch(arrays, longest, micro_batch, idle)
+            for (arrays, longest), micro_batch in zip(self._arrays(groups), micro_batches, strict=True)
+        ]
+
+    def _batch(self, arrays: dict[str, npt.NDArray[Any]], longest: int, micro_batch: int, idle: bool) -> Batch:
         if self.stream is None:
             tensors = {name: torch.from_numpy(_wide_here(name, array)) for name, array in arrays.items()}
         else:
@@ -118,18 +130,24 @@ class Gather:
                 if isinstance(tensor, Tensor):
                     tensor.record_stream(compute)
 
-    def _arrays(self, documents: npt.NDArray[Any]) -> tuple[dict[str, npt.NDArray[Any]], int]:
-        arrays = {"labels": self.reader.labels[documents]}
-        longest = 0
+    def _arrays(self, groups: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[dict[str, npt.NDArray[Any]], int]]:
+        """The arrays of each batch, and of a packed one the longest document's tokens."""
+        documents = np.concatenate(groups)
+        counts = [len(group) for group in groups]
+        labels = self.reader.labels[documents]
+        if self.stream is None:
+            labels = _wide_here("labels", labels)
+        labels_of = np.split(labels, np.cumsum(counts)[:-1])
         if self.packed:
-            tokens, arrays["cu_seqlens"], longest, beside = self.reader.packed(documents)
-            lengths: npt.NDArray[Any] = np.diff(arrays["cu_seqlens"])
-        elif self.reader.weighted:
-            tokens, lengths, beside = self.reader.flat(documents)
-        else:
-            tokens, lengths, beside = self.reader.padded(documents)
-        arrays |= {"tokens": tokens, "lengths": lengths}
-        return (arrays if beside is None else arrays | {"beside": beside}), longest
+            for group, labels in zip(groups, labels_of, strict=True):
+                tokens, cu_seqlens, longest, beside = self.reader.packed(group)
+                arrays = {"labels": labels, "tokens": tokens, "lengths": np.diff(cu_seqlens), "cu_seqlens": cu_seqlens}
+                yield (arrays if beside is None else arrays | {"beside": beside}), longest
+            return
+        each = map(self.reader.flat, groups) if self.reader.weighted else self.reader.padded_each(documents, counts)
+        for labels, (tokens, lengths, beside) in zip(labels_of, each, strict=True):
+            arrays = {"labels": labels, "tokens": tokens, "lengths": lengths}
+            yield (arrays if beside is None else arrays | {"beside": beside}), 0
 
 
 def _wide_here(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -258,8 +276,10 @@ class StepLoader:
         padded = self.order.settings.padded
         share = deal(costs(micro_batches, self.lengths, padded), self.ranks)[self.rank]
         groups = fuse_share(share, micro_batches, self.lengths, self.fuse_tokens, padded)
-        batches = [self.gather.batch(np.concatenate([micro_batches[i] for i in group]), group[0]) for group in groups]
-        if not batches:
+        if groups:
+            documents_of = [np.concatenate([micro_batches[i] for i in group]) for group in groups]
+            batches = self.gather.batches(documents_of, [group[0] for group in groups])
+        else:
             batches = [self.gather.batch(micro_batches[0][:1], 0, idle=True)]
         documents = np.concatenate(micro_batches)
         loaded = LoadedStep(

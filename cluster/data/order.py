@@ -139,7 +139,8 @@ class Order:
         self._tokens = tokens
         self._large = self._step_tokens() >= settings.max_ranks * settings.micro_batch_tokens * len(lengths)
         self._window_size = self._whole_steps(settings.window_documents)
-        self._windows = -(-len(lengths) // self._window_size)
+        self.windows = -(-len(lengths) // self._window_size)
+        """Of an epoch."""
         self._plan = lru_cache(maxsize=1)(self._plan_window)
         self._steps_per_epoch: dict[int, int] = {}
 
@@ -147,7 +148,7 @@ class Order:
         """All steps from `start` on, epoch after epoch, without end. Raises RunError if there is no such position."""
         position = start
         while True:
-            plan = self._plan(position.epoch, position.window) if position.window < self._windows else None
+            plan = self._plan(position.epoch, position.window) if position.window < self.windows else None
             if plan is None or position.step_in_window >= len(plan.steps):
                 raise RunError(f"{position} lies outside the order: the data or the recipe are not those of the run.")
             following = self._after(position, len(plan.steps))
@@ -161,7 +162,7 @@ class Order:
         if self.settings.step.unit == "examples":
             return -(-len(self.lengths) // self.settings.step.count)
         if epoch not in self._steps_per_epoch:
-            counts = (self._count_steps(epoch, window) for window in range(self._windows))
+            counts = (self._count_steps(epoch, window) for window in range(self.windows))
             self._steps_per_epoch[epoch] = sum(counts)
         return self._steps_per_epoch[epoch]
 
@@ -204,7 +205,7 @@ class Order:
         step, epoch, window = position.step + 1, position.epoch, position.window
         if position.step_in_window + 1 < steps_in_window:
             return Position(step, epoch, window, position.step_in_window + 1)
-        return Position(step, epoch, window + 1) if window + 1 < self._windows else Position(step, epoch + 1)
+        return Position(step, epoch, window + 1) if window + 1 < self.windows else Position(step, epoch + 1)
 
     def _window_documents(self, epoch: int, window: int) -> tuple[Ids, Documents, int]:
         """Ids of a window as they will be cut, their sizes, and how many of them form steps of full size.

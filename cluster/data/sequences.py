@@ -3,10 +3,12 @@
 B sequences of a batch, L tokens of each.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from cluster.data.shards import Array, Ids, Packed, ShardReader, boundaries_of
+from cluster.data.shards import Array, Ids, Packed, Rows, ShardReader, boundaries_of
 from cluster.errors import DataError
 
 
@@ -41,13 +43,22 @@ class Sequences:
         """What `Order` takes as the total of the lengths."""
         return self.documents * self._length
 
-    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+    def padded(self, ids: Ids) -> Rows:
         """Tokens [B, L] in the stored type, none of them padding; lengths u32 [B]; tags u8 [B, L], if there are any.
 
         Raises IndexError for an id that is no sequence's.
         """
         tokens, tags = self._reader.stretches(self._starts(ids), self._length)
         return tokens, self.lengths[ids], tags
+
+    def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
+        """The same of several batches, one after the other in `ids`, with so many sequences each."""
+        tokens, lengths, tags = self.padded(ids)
+        first = 0
+        for count in counts:
+            here = slice(first, first + count)
+            yield tokens[here], lengths[here], None if tags is None else tags[here]
+            first += count
 
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
         """The same, tokens [B x L] one sequence after the other."""

@@ -7,7 +7,7 @@ T tokens of its longest.
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,10 @@ MOST_MAPPED_SHARDS = 256
 LONG_DOCUMENT = 256
 # So many rows of one shard are copied sooner together (5 us a shard) than one by one.
 ROWS_WORTH_WINDOWS = 5
+
+
+Rows = tuple[Array, npt.NDArray[np.uint32], Array | None]
+"""Padded documents: tokens [B, T], lengths [B], tags [B, T] if there are any."""
 
 
 class Packed(NamedTuple):
@@ -52,6 +56,9 @@ class _Spans(NamedTuple):
     room: Ids
     """Tokens from its start to the end of that shard."""
 
+    def part(self, here: slice) -> "_Spans":
+        return _Spans(self.starts[here], self.lengths[here], self.shard_of[here], self.room[here])
+
 
 class Reader(Protocol):
     """What the loader needs of a split: `ShardReader` gives its documents, `Sequences` pieces of a fixed length."""
@@ -64,7 +71,8 @@ class Reader(Protocol):
     def labels(self) -> Array: ...
     @property
     def weighted(self) -> bool: ...
-    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]: ...
+    def padded(self, ids: Ids) -> Rows: ...
+    def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]: ...
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]: ...
     def packed(self, ids: Ids) -> Packed: ...
 
@@ -129,15 +137,25 @@ class ShardReader:
         be empty."""
         return None if self.weighted else self.tokens
 
-    def padded(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+    def padded(self, ids: Ids) -> Rows:
         """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end; lengths u32 [B]; the tags beside
         the tokens, u8 [B, T], if there are any. The arrays are new at each call.
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
+        return next(self.padded_each(ids, [len(ids)]))
+
+    def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
+        """The same of several batches, one after the other in `ids`, with so many documents each: what there is to do
+        once is done once for all of them."""
         spans = self._located(ids)
-        rows = self._rows(spans, int(spans.lengths.max(initial=0)))
-        return rows[0], spans.lengths, rows[1] if len(rows) > 1 else None
+        shards = _distinct(spans.shard_of)
+        first = 0
+        for count in counts:
+            part = spans.part(slice(first, first + count))
+            rows = self._rows(part, int(part.lengths.max(initial=0)), shards)
+            yield rows[0], part.lengths, rows[1] if len(rows) > 1 else None
+            first += count
 
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
         """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; what stands beside the
@@ -170,7 +188,8 @@ class ShardReader:
         starts = np.asarray(starts, dtype=np.int64)
         if starts.size and not 0 <= int(starts.min()) <= int(starts.max()) <= self.tokens - length:
             raise IndexError(f"a stretch must begin in 0..{self.tokens - length}: {starts.min()}..{starts.max()}")
-        rows = self._rows(self._spans(starts, np.full(len(starts), length, dtype=np.uint32)), length)
+        spans = self._spans(starts, np.full(len(starts), length, dtype=np.uint32))
+        rows = self._rows(spans, length, _distinct(spans.shard_of))
         return rows[0], rows[1] if len(rows) > 1 else None
 
     def documents_from(self, starts: Ids, length: int) -> tuple[Ids, Ids]:
@@ -214,8 +233,9 @@ class ShardReader:
         room = self._shard_starts[np.minimum(behind, len(self._shard_starts) - 1)] - starts
         return _Spans(starts, lengths, behind - 1, room)
 
-    def _rows(self, spans: _Spans, width: int) -> list[Array]:
-        """Tokens, and what stands beside them, as rows [B, width]: zero behind each span's end.
+    def _rows(self, spans: _Spans, width: int, shards: Sequence[int]) -> list[Array]:
+        """Tokens, and what stands beside them, as rows [B, width]: zero behind each span's end. No span begins in a
+        shard that is not in `shards`.
 
         Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
         window that reaches past the end of its shard is not there: such rows are copied one by one.
@@ -225,12 +245,12 @@ class ShardReader:
         if not starts.size or not width:
             return [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
         whole = room >= width
-        shards = _distinct(shard_of)
         if len(shards) == 1 and whole.all():
-            local = starts - self._shard_starts[shards[0]]
+            local = starts - self._shard_starts.item(shards[0])
             found = [self._windows(shards[0], which, width)[local] for which in range(len(self._types))]
         else:
             found = [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
+            shards = _distinct(shard_of)
             if len(shards) * ROWS_WORTH_WINDOWS > starts.size:
                 whole[:], shards = False, []
             for shard in shards:
@@ -246,9 +266,9 @@ class ShardReader:
                 self._copy_each(left, flat, rest * width)
         shortest = int(lengths.min())
         if shortest < width:
-            behind = np.arange(shortest, width, dtype=np.uint32) >= lengths[:, None]
+            inside = np.arange(shortest, width, dtype=np.uint32) < lengths[:, None]
             for rows in found:
-                rows[:, shortest:][behind] = 0
+                rows[:, shortest:] *= inside
         return found
 
     def _windows(self, shard: int, which: int, width: int) -> Array:

@@ -1,0 +1,71 @@
+"""spaCy's tokens as numbers: muster's tokenizer beside `nlp.tokenizer.pipe`, the same texts, in turn."""
+
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from bench.corpora import corpus
+
+TEXTS_AT_ONCE = 8192
+
+
+def measured(names: list[str], processes: int, rounds: int) -> list[dict[str, Any]]:
+    """MB/s of both, medians; each run in a process of its own, which knows no chunk."""
+    for name in names:
+        corpus(name)
+    seconds: dict[str, list[float]] = {"muster": [], "spacy": []}
+    for _ in range(rounds):
+        for who, times in seconds.items():
+            command = [sys.executable, "-m", "bench.data.tokenizing", who, str(processes), *names]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            times.append(float(done.stdout))
+    size = sum(len(text.encode()) for name in names for text in corpus(name)) / 1e6
+    mine, theirs = (statistics.median(seconds[who]) for who in ("muster", "spacy"))
+    return [
+        {
+            "corpora": "+".join(names), "mb": size, "processes": processes, "muster_mb_per_s": size / mine,
+            "spacy_mb_per_s": size / theirs, "times": theirs / mine,
+        }
+    ]  # fmt: skip
+
+
+def numbered(texts: list[str]) -> int:
+    """Tokens of the texts, by muster."""
+    from cluster.config.schema import Text
+    from cluster.text.tokens.numbering import number
+    from cluster.text.tokens.words.tokenizer import Tokenizer
+
+    text = Text(lower=False, max_tokens=1_000_000)
+    tokenizer = Tokenizer(text)
+    parts = (texts[first : first + TEXTS_AT_ONCE] for first in range(0, len(texts), TEXTS_AT_ONCE))
+    return sum(number(part, tokenizer, text)[0].tokens_N.size for part in parts)
+
+
+def run(who: str, processes: int, texts: list[str]) -> None:
+    if who == "muster" and processes == 1:
+        numbered(texts)
+    elif who == "muster":
+        from concurrent.futures import ProcessPoolExecutor
+
+        with ProcessPoolExecutor(processes) as pool:
+            list(pool.map(numbered, [texts[first::processes] for first in range(processes)]))
+    else:
+        import spacy
+
+        nlp = spacy.blank("en")
+        docs = nlp.tokenizer.pipe(texts) if processes == 1 else nlp.pipe(texts, n_process=processes)
+        for doc in docs:
+            doc.to_array("ORTH")
+
+
+if __name__ == "__main__":
+    who, processes, *names = sys.argv[1:]
+    texts = [text for name in names for text in corpus(name)]
+    import spacy
+
+    assert spacy  # importing it is not part of the comparison
+    began = time.perf_counter()
+    run(who, int(processes), texts)
+    print(time.perf_counter() - began)
