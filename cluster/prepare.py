@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
 from cluster.text.preparation import merge
-from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, make_parts, spacy_without_torch
-from cluster.text.preparation.progress import RowsRead
+from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, Made, make_parts, spacy_without_torch
+from cluster.text.preparation.progress import Progress, share_read
 from cluster.text.preparation.splits import SPLITS, Assignment
+from cluster.text.preparation.team import Team, silent, take_hold, team_of, wait_for_hold
 from cluster.text.preparation.tell import tell, tell_remarks
 from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
 from cluster.text.raw.read import blocks_of, resolve
@@ -39,13 +41,15 @@ from cluster.text.tokens.pipeline import ENCODER, Encoder
 SMALL_INPUT_BYTES = 4_000_000
 
 Say = Callable[[str], None]
+ALONE = Team()
 
 
-def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> Path:
+def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK, team: Team = ALONE) -> Path:
     """The prepared folder of a recipe: made if it is not there yet, checked to the last bit if it is.
 
     Two processes that want the same folder do not get in each other's way: one prepares, the other says so and leaves.
-    A preparation that was killed goes on where it was. Raises DataError and RecipeError (nothing is left behind then),
+    A preparation that was killed goes on where it was. Of a team, task 0 returns when the folder is there, the others
+    when their share is done. Raises DataError and RecipeError (nothing is left behind then),
     InfrastructureError (finished parts are left, and used next time).
     """
     wanted = wanted_by(recipe)
@@ -53,14 +57,23 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK) -> P
     fingerprint = fingerprint_of(files, wanted)
     parent = _prepared_folders()
     _refuse_unfinished(parent / fingerprint)
+    preparing = _Preparing(
+        parent / f"{fingerprint}.partial", parent / fingerprint, files, wanted, say, rows_per_block, team
+    )
     try:
+        if team.task:
+            return preparing.share()
         with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint) as work:
             if work is None:
                 verify(parent / fingerprint)
                 tell(open_prepared(parent / fingerprint).report, say)
                 say(f"already prepared: {parent / fingerprint}")
                 return parent / fingerprint
-            return _prepare_in(work, parent / fingerprint, files, wanted, say, rows_per_block)
+            return preparing.whole()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "Preparation was stopped. The parts that are finished are kept: the same command goes on."
+        ) from None
     except OSError as error:
         raise InfrastructureError(
             f"Preparation could not write to {cache_folder()} ({error.strerror or error}). What was finished is kept: "
@@ -117,13 +130,14 @@ def find_sources(data: Data, say: Say) -> list[SourceFile]:
 def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
     """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
 
-    The lock is on the folder itself, so nothing has to be cleaned up after a process that was killed. Raises
-    InfrastructureError if another process holds it.
+    The lock goes with the process that holds it, however that ends. It is on a file, opened for writing, because that
+    is what NFS can lock. Raises InfrastructureError if another process holds it.
     """
+    lock = work / "lock"
     while not (final / MANIFEST).exists():
         work.mkdir(exist_ok=True)
         try:
-            descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:  # another process was quicker, and is done
             continue
         try:
@@ -135,7 +149,7 @@ def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
                     "once that one has finished: what it makes is used, not made again."
                 ) from None
             # Before we had it the folder may have been removed by who held it, and even made again.
-            if not work.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(work)):
+            if not lock.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(lock)):
                 continue
             if not (final / MANIFEST).exists():
                 yield work
@@ -145,55 +159,109 @@ def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
     yield None
 
 
-def _prepare_in(
-    work: Path, final: Path, files: Sequence[SourceFile], wanted: Wanted, say: Say, rows_per_block: int
-) -> Path:
-    parts_folder, out = work / f"parts-{rows_per_block}", work / "out"
-    parts_folder.mkdir(exist_ok=True)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    parts: list[Path] = []
+@dataclass(frozen=True)
+class _Preparing:
+    """One preparation, in the folder `work`, which becomes `final`."""
 
-    def jobs() -> Iterator[Job]:
-        for number, block in blocks_of([file.path for file in files], wanted.data, rows_per_block):
-            parts.append(parts_folder / f"part-{len(parts):05d}.npz")
-            yield Job(number, block, parts[-1])
+    work: Path
+    final: Path
+    files: Sequence[SourceFile]
+    wanted: Wanted
+    say: Say
+    rows_per_block: int
+    team: Team
 
-    kept = len(list(parts_folder.glob("part-*.npz")))
-    if kept:
-        say(f"going on with the {kept:,} parts of a preparation that was stopped")
-    try:
-        small = sum(file.size_bytes for file in files) < SMALL_INPUT_BYTES
-        workers = 0 if small else len(os.sched_getaffinity(0))
-        with RowsRead(say) as progress:
-            make_parts(jobs(), wanted.data, wanted.text, wanted.task, workers, progress.add)
-        contents = _merged(parts, files, wanted, out)
-        _refuse_changed(files)
-    except MusterError as error:
-        if not isinstance(error, InfrastructureError):
-            shutil.rmtree(work, ignore_errors=True)
-        raise
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "Preparation was stopped. The parts that are finished are kept: the same command goes on."
-        ) from None
-    write_manifest(out, {"fingerprint": final.name, **contents})
-    rename_folder(out, final)
-    shutil.rmtree(work, ignore_errors=True)
-    tell(contents["report"], say)
-    return final
+    def whole(self) -> Path:
+        """All of it: the parts, waiting for those of other tasks, and what is made of them."""
+        parts_folder, out = self.work / f"parts-{self.rows_per_block}", self.work / "out"
+        parts_folder.mkdir(exist_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        kept = len(list(parts_folder.glob("part-*.npz")))
+        if kept:
+            self.say(f"going on with the {kept:,} parts of a preparation that was stopped")
+        if self.team.tasks > 1:
+            take_hold(self.work, self.team)
+        try:
+            with Progress(self.say) as progress:
+                parts = self._make(progress, self.team.has)
+                if self._others_are_silent(parts, progress):
+                    self._make(progress, lambda part: not parts[part].exists())
+                contents = _merged(parts, self.files, self.wanted, out, progress)
+            _refuse_changed(self.files)
+        except MusterError as error:
+            if not isinstance(error, InfrastructureError):
+                shutil.rmtree(self.work, ignore_errors=True)
+            raise
+        write_manifest(out, {"fingerprint": self.final.name, **contents})
+        rename_folder(out, self.final)
+        shutil.rmtree(self.work, ignore_errors=True)
+        tell(contents["report"], self.say)
+        return self.final
+
+    def share(self) -> Path:
+        """This task's parts alone."""
+        if wait_for_hold(self.work, self.team, (self.final / MANIFEST).exists):
+            with Progress(self.say) as progress:
+                self._make(progress, self.team.has)
+        return self.final
+
+    def _make(self, progress: Progress, mine: Callable[[int], bool]) -> list[Path]:
+        """Makes the parts that are `mine` by their number, but for those that are there; returns all parts."""
+        folder, wanted = self.work / f"parts-{self.rows_per_block}", self.wanted
+        paths = [file.path for file in self.files]
+        parts: list[Path] = []
+
+        def jobs() -> Iterator[Job]:
+            for number, block in blocks_of(paths, wanted.data, self.rows_per_block):
+                parts.append(folder / f"part-{len(parts):05d}.npz")
+                if mine(len(parts) - 1):
+                    yield Job(number, block, parts[-1], share_read(paths, paths[number]))
+
+        told = False
+
+        def done(made: Made) -> None:
+            nonlocal told
+            progress.rows(made.rows, made.share_read)
+            if made.by_spacy and not told:
+                told = True
+                self.say(
+                    f"text.language = {wanted.text.language!r}: its tokenizer looks at whole texts, so spaCy splits "
+                    "one after the other; other languages are several times as fast."
+                )
+
+        small = sum(file.size_bytes for file in self.files) < SMALL_INPUT_BYTES
+        progress.stage("tokenizing")
+        make_parts(jobs(), wanted.data, wanted.text, wanted.task, 0 if small else self.team.cores(), done)
+        return parts
+
+    def _others_are_silent(self, parts: Sequence[Path], progress: Progress) -> bool:
+        others = [path for number, path in enumerate(parts) if not self.team.has(number)]
+        if not others:
+            return False
+        progress.stage("waiting for the other tasks")
+        if not silent(others, lambda there: progress.rows(0, there / len(others))):
+            return False
+        self.say("no part has come from the other tasks for long: making what is missing")
+        return True
 
 
-def _merged(parts: Sequence[Path], files: Sequence[SourceFile], wanted: Wanted, out: Path) -> dict[str, Any]:
+def _merged(
+    parts: Sequence[Path], files: Sequence[SourceFile], wanted: Wanted, out: Path, progress: Progress
+) -> dict[str, Any]:
     """Everything but the manifest into `out`; returns what the manifest is to say."""
-    columns = all_columns.gather(parts, [file.slot for file in files])
+    columns = all_columns.gather(progress.through("gathering", parts), [file.slot for file in files])
     rows = columns.slots_N.size + len(columns.rejected)
     all_columns.refuse_bad_rows(columns.rejected, rows, wanted.data.bad_rows)
     assignment, labels = all_columns.place(columns, wanted.data, wanted.task)
     encoder, distinct_words = wanted.encoder, None
     if encoder is None:
-        encoder, distinct_words = merge.fit_encoder(parts, columns, assignment.places_N, wanted.text)
-    entries, splits = merge.write_splits(parts, columns, assignment.places_N, labels, encoder, wanted.task, out)
+        encoder, distinct_words = merge.fit_encoder(
+            progress.through("counting words", parts), columns, assignment.places_N, wanted.text
+        )
+    entries, splits = merge.write_splits(
+        progress.through("writing shards", parts), columns, assignment.places_N, labels, encoder, wanted.task, out
+    )
     encoder.save(out)
     documents = sum(split["documents"] for split in splits.values())
     if documents + assignment.dropped + len(columns.rejected) != rows:
@@ -298,7 +366,11 @@ def main(arguments: Sequence[str]) -> int:
     def command() -> None:
         recipe = load(options.recipe, options.overrides)
         spacy_without_torch(recipe.text)
-        folder = prepare(recipe, to_stderr)
+        team = team_of(os.environ)
+        folder = prepare(recipe, to_stderr, team=team)
+        if team.task:  # the rest is task 0's
+            print(json.dumps({"prepared": str(folder), "task": team.task, "tasks": team.tasks}))
+            return
         print(json.dumps({"prepared": str(folder), "report": dict(open_prepared(folder).report)}, ensure_ascii=False))
 
     return exit_code_of(command)

@@ -160,10 +160,10 @@ def test_an_error_is_raised_at_its_step(splits, threads):
     class Damaged:
         documents, lengths, labels, weighted = reader.documents, reader.lengths, reader.labels, False
 
-        def padded(self, ids):
+        def padded_each(self, ids, counts):
             if marked in ids:
                 raise DataError("block 17 does not hold what was written")
-            return reader.padded(ids)
+            return reader.padded_each(ids, counts)
 
     seen = []
     with (

@@ -1,6 +1,9 @@
+import contextlib
 import gzip
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +22,11 @@ from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, RecipeError
 from cluster.prepare import prepare, prepare_evaluation
+from cluster.text.preparation import team as team_module
+from cluster.text.preparation.team import Team, team_of
 from cluster.text.tokens.pipeline import Encoder
 
+SOAK = bool(os.environ.get("MUSTER_SOAK"))
 WORDS = "film plot actor scene bad good dull warm funny slow quick the a of and very not great :) don't".split()  # noqa: SIM905
 
 
@@ -300,11 +306,132 @@ def parts_made(tmp_path, workers, kept):
     return int(output.split("parts made: ")[1].split()[0])
 
 
+@pytest.mark.timeout(3600 if SOAK else 300)
+def test_killed_at_any_moment_and_finished_it_is_what_it_would_have_been(tmp_path):
+    """Again and again at moments of chance, from the first import to the last rename, with workers and without."""
+    write(tmp_path / "a.jsonl", rows(2000))
+    undisturbed = contents(done(recipe(str(tmp_path / "a.jsonl")), rows_per_block=50)[0])
+    chance = random.Random(1)
+    began = time.monotonic()
+    assert finished(start(tmp_path, 2, "timed")) == undisturbed
+    whole_seconds = time.monotonic() - began
+    kills = finishes = 0
+    while kills < (100 if SOAK else 8):
+        cache, workers, left = f"chain-{finishes}", chance.choice([0, 2]), chance.randint(1, 6)
+        while left:
+            process = start(tmp_path, workers, cache)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(chance.uniform(0.3, 1.1) * whole_seconds)
+            was_running = process.poll() is None
+            process.kill()
+            process.communicate()
+            if not was_running:  # it was quicker
+                break
+            kills, left = kills + 1, left - 1
+        assert finished(start(tmp_path, workers, cache)) == undisturbed
+        finishes += 1
+    print(f"killed {kills} times, finished {finishes}: the same bytes each time")
+
+
 def test_one_and_two_workers_write_the_same(tmp_path):
     write(tmp_path / "a.jsonl", rows(300))
     both = [start(tmp_path, workers, f"by-{workers}") for workers in (1, 2)]
     one, two = (finished(process) for process in both)
     assert one == two
+
+
+TEAM = """
+import sys
+import cluster.prepare as module
+from cluster.text.preparation import team
+
+module.ROWS_PER_BLOCK = 50
+module.prepare.__defaults__ = (50, *module.prepare.__defaults__[1:])
+if len(sys.argv) > 2:
+    team.SILENCE_SECONDS = float(sys.argv.pop())
+sys.exit(module.main([sys.argv[1]]))
+"""
+
+
+@pytest.fixture
+def team(tmp_path):
+    """Starts tasks of a team of three, as torchrun's environment makes one."""
+    write(tmp_path / "a.jsonl", rows(3000))
+    (tmp_path / "recipe.toml").write_text(f'[data]\ntrain = "{tmp_path / "a.jsonl"}"\n[model]\nkind = "mlp"\n')
+    (tmp_path / "task.py").write_text(TEAM)
+    shared = {
+        **os.environ, "MUSTER_CACHE": str(tmp_path / "team"), "PYTHONPATH": str(Path(__file__).parents[1]),
+        "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3", "TORCHELASTIC_RUN_ID": "a", "MASTER_PORT": "1",
+    }  # fmt: skip
+    started = []
+
+    def start(task, *arguments):
+        command = [sys.executable, str(tmp_path / "task.py"), str(tmp_path / "recipe.toml"), *map(str, arguments)]
+        environment = shared | {"RANK": str(task)}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_three_tasks_prepare_what_one_does(tmp_path, team):
+    alone = contents(done(recipe(str(tmp_path / "a.jsonl")), rows_per_block=50)[0])
+    outputs = [process.communicate(timeout=90) for process in [team(2), team(1), team(0)]]
+    found = [json.loads(output) for output, _ in outputs]
+    assert found[0] == {"prepared": found[2]["prepared"], "task": 2, "tasks": 3}
+    assert contents(Path(found[2]["prepared"])) == alone
+    again = team(1).communicate(timeout=60)[0]  # late, or started again: there is nothing left to do
+    assert json.loads(again)["prepared"] == found[2]["prepared"]
+
+
+def test_what_a_task_that_died_left_is_made_by_task_0(tmp_path, team):
+    alone = contents(done(recipe(str(tmp_path / "a.jsonl")), rows_per_block=50)[0])
+    first, second, third = team(0, 1.0), team(1), team(2)
+    parts = tmp_path / "team" / "prepared"
+    while second.poll() is None and not list(parts.glob("*.partial/parts-50/part-00001.npz")):
+        time.sleep(0.002)
+    second.kill()
+    output, said = first.communicate(timeout=90)
+    assert first.returncode == 0, said
+    assert third.wait(timeout=60) == 0
+    assert contents(Path(json.loads(output)["prepared"])) == alone
+
+
+def test_a_task_whose_task_0_does_not_come_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(team_module, "BEGIN_SECONDS", 0.3)
+    (tmp_path / team_module.TEAM).write_text("another team")
+    with pytest.raises(InfrastructureError, match="Task 2 waited 0 s for task 0"):
+        team_module.wait_for_hold(tmp_path, Team(2, 3, 1, "ours"), lambda: False)
+
+
+@pytest.mark.parametrize(
+    "environment, team",
+    [
+        ({}, Team()),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, Team()),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, Team()),  # a batch script
+        (
+            {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "6", "SLURM_PROCID": "5",
+             "SLURM_STEP_TASKS_PER_NODE": "2(x3)"},
+            Team(5, 6, 2, "srun 7.1"),
+        ),
+    ],
+)  # fmt: skip
+def test_who_is_in_a_team(environment, team):
+    assert team_of(environment) == team
+
+
+@pytest.mark.filterwarnings("ignore:Dictionary.create:DeprecationWarning")  # spaCy's use of sudachipy
+@pytest.mark.parametrize("language", ["ja", "th"])
+def test_a_tokenizer_of_another_kind_is_said(tmp_path, language):
+    _, _, said = done(recipe(write(tmp_path / "a.jsonl", rows(60)), text=Text(language=language)))
+    assert sum("its tokenizer looks at whole texts" in line for line in said) == 1
+    _, _, said = done(recipe(write(tmp_path / "a.jsonl", rows(60)), text=Text(language="de")))
+    assert not any("whole texts" in line for line in said)
 
 
 def test_of_two_preparations_at_once_one_does_the_work(tmp_path):
@@ -326,7 +453,7 @@ def test_who_comes_second_says_so_and_leaves(tmp_path):
             second.__enter__()
         final.mkdir()
         (final / "manifest.json").touch()
-        work.rmdir()
+        shutil.rmtree(work)
     with prepare_module._claimed(work, final) as claimed:
         assert claimed is None
     assert not work.exists()

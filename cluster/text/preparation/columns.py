@@ -1,6 +1,6 @@
 """All rows of all parts as columns: who goes where, with what to predict; about 50 bytes a row, never a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -40,7 +40,7 @@ class Columns:
         return slice(self.ends_P[part - 1] if part else 0, self.ends_P[part])
 
 
-def gather(parts: Sequence[Path], slots: Sequence[int]) -> Columns:
+def gather(parts: Iterable[Path], slots: Sequence[int]) -> Columns:
     """The columns of all parts; `slots` is the split (index of `SPLITS`) that each source file was given for."""
     names = Numbers()
     slot_of = np.array(slots, dtype=np.int8)

@@ -4,7 +4,7 @@ Holds the distinct words besides the columns, never the texts.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int8]
 
 
-def fit_encoder(parts: Sequence[Path], columns: Columns, places_N: Places, text: Text) -> tuple[Encoder, int]:
+def fit_encoder(parts: Iterable[Path], columns: Columns, places_N: Places, text: Text) -> tuple[Encoder, int]:
     """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError."""
     numbers, counted, frequencies = _count(parts, columns, places_N)
     counts = dict(zip(numbers, counted.tolist(), strict=False))
@@ -57,7 +57,7 @@ def _idf(text: Text) -> bool:
     return text.weights == "tfidf"
 
 
-def _count(parts: Sequence[Path], columns: Columns, places_N: Places) -> tuple[Numbers, Counts, Counts]:
+def _count(parts: Iterable[Path], columns: Columns, places_N: Places) -> tuple[Numbers, Counts, Counts]:
     """The words of the training split by number, how often each stands there, and in how many documents."""
     numbers = Numbers()
     counts, frequencies = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
@@ -83,7 +83,7 @@ def _documents_with(tokens_N: npt.NDArray[np.uint32], lengths_B: npt.NDArray[np.
 
 
 def _idf_of_pieces(
-    parts: Sequence[Path], columns: Columns, places_N: Places, encoder: Encoder
+    parts: Iterable[Path], columns: Columns, places_N: Places, encoder: Encoder
 ) -> npt.NDArray[np.float64]:
     """A stretch's pieces are known only once they are learned: so the parts are read another time."""
     frequencies = np.zeros(encoder.rows, dtype=np.int64)
@@ -96,7 +96,7 @@ def _idf_of_pieces(
 
 
 def write_splits(
-    parts: Sequence[Path],
+    parts: Iterable[Path],
     columns: Columns,
     places_N: Places,
     labels: Sequence[str],

@@ -47,6 +47,19 @@ class Job:
     """Index of the file among all sources; of the first, where a block holds several."""
     block: Block
     target: Path
+    share_read: float
+    """The share of the sources that had been read when this was cut off."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What there is to say of a part that was made."""
+
+    rows: int
+    """Rejected ones included."""
+    share_read: float
+    by_spacy: bool
+    """Did each text have to go through spaCy's own tokenizer?"""
 
 
 class Part:
@@ -76,8 +89,8 @@ class Part:
         return items
 
 
-def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) -> int:
-    """Reads, tokenizes and writes one part; returns how many rows it read, rejected ones included."""
+def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) -> Made:
+    """Reads, tokenizes and writes one part."""
     rows, rejected = parse(job.block, data, task)
     numbered, words = number((row.text for row in rows), splits, text)
     truth, names = truth_of(rows)
@@ -101,13 +114,13 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) 
     file = io.BytesIO()
     np.savez(file, **arrays)
     write_atomically(job.target, file.getvalue())
-    return len(rows) + len(rejected)
+    return Made(len(rows) + len(rejected), job.share_read, splits.by_spacy)
 
 
 def make_parts(
-    jobs: Iterable[Job], data: Data, text: Text, task: TaskKind, workers: int, done: Callable[[int], None]
+    jobs: Iterable[Job], data: Data, text: Text, task: TaskKind, workers: int, done: Callable[[Made], None]
 ) -> None:
-    """Makes the parts that are not there yet; `done` gets the rows of each new one. `workers` 0: in this process.
+    """Makes the parts that are not there yet; `done` is told of each new one. `workers` 0: in this process.
 
     Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
     """
@@ -122,8 +135,8 @@ def make_parts(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task)) as pool:
         try:
-            for rows in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
-                done(rows)
+            for made in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
+                done(made)
         except BrokenProcessPool:
             raise InfrastructureError(
                 "A process that tokenizes died (out of memory?). The parts that were finished are kept: "
@@ -133,8 +146,8 @@ def make_parts(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iterator[int]:
-    running: deque[Future[int]] = deque()
+def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iterator[Made]:
+    running: deque[Future[Made]] = deque()
     for job in jobs:
         running.append(pool.submit(_work, job))
         if len(running) >= limit:
@@ -168,7 +181,7 @@ def spacy_without_torch(text: Text) -> None:
         sys.modules["torch"] = None  # type: ignore[assignment]  # "import torch" then fails: docs.python.org, import system
 
 
-def _work(job: Job) -> int:
+def _work(job: Job) -> Made:
     assert _worker is not None
     data, text, task = _worker
     return make_part(job, data, text, task, _splits(text))

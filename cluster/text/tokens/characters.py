@@ -15,6 +15,8 @@ class Characters:
     `Forms` does.
     """
 
+    by_spacy = False
+
     def __init__(self, text: Text) -> None:
         # A language is asked only if it is needed: characters without any filter can be had of every one.
         self._forms = Forms(None if keeps_all(text) else blank(text), text)

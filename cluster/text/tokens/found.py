@@ -12,6 +12,10 @@ Found = tuple[Sequence[str], bytes]
 class Splits(Protocol):
     """Splits texts into tokens."""
 
+    @property
+    def by_spacy(self) -> bool:
+        """Must spaCy go through each text, because the language has a tokenizer of another kind than most?"""
+
     def each(self, texts: Iterable[str]) -> Iterator[Found]:
         """The tokens of one text after the other; none for a text of which nothing is left."""
 

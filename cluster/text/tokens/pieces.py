@@ -35,6 +35,8 @@ class Stretches:
     reaches from one into the next.
     """
 
+    by_spacy = False
+
     def __init__(self, text: Text) -> None:
         untrained = _tokenizer(text)
         self._cut, self._normalise = untrained.pre_tokenizer, untrained.normalizer

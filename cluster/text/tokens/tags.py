@@ -33,6 +33,8 @@ MOST_NEW_STRINGS = 1 << 18
 class Tagger:
     """Splits texts with `text.pipeline`. Raises RecipeError: no such pipeline, or it lacks tags or lemmas."""
 
+    by_spacy = False  # it does, but as asked for
+
     def __init__(self, text: Text) -> None:
         self._text = text
         self._kept = frozenset(ROWS[tag] for tag in text.keep_tags)

@@ -90,6 +90,11 @@ class Tokenizer:
         return self._memory.words(numbers)
 
     @property
+    def by_spacy(self) -> bool:
+        """Is the tokenizer of this language of another kind, so that each text goes through spaCy's own?"""
+        return self._rules is None
+
+    @property
     def names(self) -> Sequence[str]:
         """All words."""
         return self._memory.names
