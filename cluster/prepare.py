@@ -27,6 +27,7 @@ from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
 from cluster.text.preparation import merge
+from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, Made, make_parts, spacy_without_torch
 from cluster.text.preparation.progress import Progress, share_read
 from cluster.text.preparation.splits import SPLITS, Assignment
@@ -250,31 +251,35 @@ def _merged(
     parts: Sequence[Path], files: Sequence[SourceFile], wanted: Wanted, out: Path, progress: Progress
 ) -> dict[str, Any]:
     """Everything but the manifest into `out`; returns what the manifest is to say."""
-    columns = all_columns.gather(progress.through("gathering", parts), [file.slot for file in files])
-    rows = columns.slots_N.size + len(columns.rejected)
-    all_columns.refuse_bad_rows(columns.rejected, rows, wanted.data.bad_rows)
-    assignment, labels = all_columns.place(columns, wanted.data, wanted.task)
+    budget, scratch = Budget(wanted.data.memory_mib), out.parent / "columns"
+    slots = [file.slot for file in files]
+    columns = all_columns.gather(progress.through("gathering", parts), slots, wanted.task, scratch)
+    all_columns.refuse_bad_rows(columns.rejected, columns.first_rejected, columns.rows, wanted.data.bad_rows)
+    progress.stage("looking for duplicates")
+    assignment, labels = all_columns.place(columns, wanted.data, wanted.task, budget.rows)
     encoder, distinct_words = wanted.encoder, None
     if encoder is None:
         encoder, distinct_words = merge.fit_encoder(
-            progress.through("counting words", parts), columns, assignment.places_N, wanted.text
+            progress.through("counting words", parts), columns, assignment.places_N, wanted.text, scratch, budget.words
         )
     entries, splits = merge.write_splits(
         progress.through("writing shards", parts), columns, assignment.places_N, labels, encoder, wanted.task, out
     )
     encoder.save(out)
     documents = sum(split["documents"] for split in splits.values())
-    if documents + assignment.dropped + len(columns.rejected) != rows:
-        raise AssertionError(f"{rows} rows became {documents} documents, {assignment.dropped} dropped: some were lost")
+    if documents + assignment.dropped + columns.rejected != columns.rows:
+        raise AssertionError(
+            f"{columns.rows} rows became {documents} documents, {assignment.dropped} dropped: some were lost"
+        )
     return {
         **merge.what_it_is(encoder, labels, wanted.task),
         "splits": entries,
         "files": [describe_file(out, ENCODER)],
         "report": {
-            "rows": rows,
+            "rows": columns.rows,
             "documents": documents,
-            "rejected": len(columns.rejected),
-            "rejected_rows": [list(rejection) for rejection in columns.rejected[: merge.RECORDED_REJECTED]],
+            "rejected": columns.rejected,
+            "rejected_rows": [list(rejection) for rejection in columns.first_rejected],
             "duplicates": _duplicates(assignment),
             "splits": splits,
             "unknown_labels": {

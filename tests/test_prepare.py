@@ -23,6 +23,7 @@ from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, RecipeError
 from cluster.prepare import prepare, prepare_evaluation
 from cluster.text.preparation import team as team_module
+from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.team import Team, team_of
 from cluster.text.tokens.pipeline import Encoder
 
@@ -376,6 +377,16 @@ def team(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
+
+
+def test_what_has_no_room_in_memory_changes_nothing(tmp_path, cache, monkeypatch):
+    write(tmp_path / "a.jsonl", rows(800) + rows(300))
+    wanted = recipe(str(tmp_path / "a.jsonl"), Mlp(), Text(weights="tfidf"))
+    whole = contents(done(wanted, rows_per_block=50)[0])
+    shutil.rmtree(cache / "prepared")
+    for name in ("chunks", "words", "rows"):
+        monkeypatch.setattr(Budget, name, 37)
+    assert contents(done(wanted, rows_per_block=50)[0]) == whole
 
 
 def test_three_tasks_prepare_what_one_does(tmp_path, team):

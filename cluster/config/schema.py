@@ -60,6 +60,9 @@ class Data:
     bad_rows: Share = 0.0
     """Largest share of unreadable rows (broken JSON, missing field, wrong type, invalid UTF-8, empty text) that
     preparation accepts."""
+    memory_mib: Annotated[int, Ge(512)] = 1024
+    """Memory that each process of preparation may take, in MiB, however large the input: what has no room there goes to
+    the disk. What is prepared does not depend on it."""
 
 
 Tag = Literal[

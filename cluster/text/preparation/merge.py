@@ -1,6 +1,6 @@
 """The second half of preparation: from the parts and their columns to vocabulary and shards.
 
-Holds the distinct words besides the columns, never the texts.
+Holds the vocabulary, and of the other words and of the columns as much as the budget has room for; never the texts.
 """
 
 import contextlib
@@ -14,65 +14,62 @@ import numpy.typing as npt
 from cluster.config.schema import Data, TaskKind, Text
 from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
-from cluster.text.preparation.columns import Columns, Rejection, refuse_bad_rows
+from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejection, refuse_bad_rows
+from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
 from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
 from cluster.text.preparation.truth import TruthTally, class_numbers, truth_of
 from cluster.text.raw.read import blocks, parse
 from cluster.text.tokens import pieces
-from cluster.text.tokens.numbering import Numbers
 from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.text.tokens.weights import inverse_document_frequency
-
-RECORDED_REJECTED = 1000
 
 Counts = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int8]
 
 
-def fit_encoder(parts: Iterable[Path], columns: Columns, places_N: Places, text: Text) -> tuple[Encoder, int]:
-    """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError."""
-    numbers, counted, frequencies = _count(parts, columns, places_N)
-    counts = dict(zip(numbers, counted.tolist(), strict=False))
+def fit_encoder(
+    parts: Iterable[Path], columns: Columns, places_N: Places, text: Text, folder: Path, words_at_once: int
+) -> tuple[Encoder, int]:
+    """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError.
+
+    What `words_at_once` leaves no room for goes to `folder`; of byte-pair encoding all distinct stretches are held.
+    """
+    counted = _count(parts, columns, places_N, WordCounts(folder, words_at_once))
     if text.tokens == "bpe":
-        learned = pieces.learn(counts, text)
+        learned = pieces.learn({one.word: one.times for one in counted}, text)
         encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned)
         if _idf(text):
             encoder = Encoder(text, learned.words, _idf_of_pieces(parts, columns, places_N, encoder), learned)
-        return encoder, len(counts)
-    kept = vocabulary(counts, text.vocabulary_size, text.min_count)
+        return encoder, counted.distinct
+    kept = vocabulary(counted.frequent(text.vocabulary_size), text.vocabulary_size, text.min_count)
     if not kept:
         raise DataError(
             f"no word stands in the training split text.min_count = {text.min_count} times: lower it"
-            + (", or keep more of the tokens." if counts == {} else ".")
+            + (", or keep more of the tokens." if not counted.distinct else ".")
         )
     idf = None
     if _idf(text):
-        found = frequencies[[numbers[word] for word in kept]]
+        found = np.array([one.documents for one in kept], dtype=np.int64)
         idf = inverse_document_frequency(found, int(np.count_nonzero(places_N == TRAIN)))
-    return Encoder(text, kept, idf), len(counts)
+    return Encoder(text, [one.word for one in kept], idf), counted.distinct
 
 
 def _idf(text: Text) -> bool:
     return text.weights == "tfidf"
 
 
-def _count(parts: Iterable[Path], columns: Columns, places_N: Places) -> tuple[Numbers, Counts, Counts]:
-    """The words of the training split by number, how often each stands there, and in how many documents."""
-    numbers = Numbers()
-    counts, frequencies = np.zeros(1 << 16, dtype=np.int64), np.zeros(1 << 16, dtype=np.int64)
+def _count(parts: Iterable[Path], columns: Columns, places_N: Places, counted: WordCounts) -> WordCounts:
+    """The words of the training split, how often each stands there, and in how many documents."""
     for index, path in enumerate(parts):
         part = Part(path, "tokens", "lengths", "cut", "words")
         words = part.items("words")
         train = part.numbered.chosen(places_N[columns.of_part(index)] == TRAIN)
         local = np.bincount(train.tokens_N, minlength=len(words))
         seen = np.flatnonzero(local)
-        where = np.fromiter((numbers[words[word]] for word in seen.tolist()), dtype=np.int64, count=seen.size)
-        while len(numbers) > counts.size:
-            counts, frequencies = np.pad(counts, (0, counts.size)), np.pad(frequencies, (0, frequencies.size))
-        counts[where] += local[seen]
-        frequencies[where] += _documents_with(train.tokens_N, train.lengths_B, len(words))[seen]
-    return numbers, counts, frequencies
+        documents = _documents_with(train.tokens_N, train.lengths_B, len(words))
+        counted.add([words[word] for word in seen.tolist()], local[seen], documents[seen])
+    return counted
 
 
 def _documents_with(tokens_N: npt.NDArray[np.uint32], lengths_B: npt.NDArray[np.uint32], size: int) -> Counts:
@@ -110,13 +107,11 @@ def write_splits(
     with contextlib.ExitStack() as stack:
         open_writer = _writer(folder, encoder, task, len(labels))
         writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
-        before = 0  # labels of the parts before
         for number, path in enumerate(parts):
             part = Part(path)
             table, numbered = encoder.table(part.items("words")), part.numbered
             here = columns.of_part(number)
-            truth = columns.truth.of_rows(here, before)
-            before += truth.labels_M.size
+            truth = columns.truth_of(number)
             for index, writer in writers.items():
                 chosen = places_N[here] == index
                 if not chosen.any():
@@ -184,13 +179,16 @@ def encode_files(
     files: Sequence[Path], data: Data, encoder: Encoder, labels: Sequence[str], task: TaskKind, folder: Path
 ) -> dict[str, Any]:
     """Foreign files as the split "test", block by block: what the manifest is to say. Raises DataError."""
-    tally, rejected, rows_read = _Tally(task), list[Rejection](), 0
+    tally, rows_read = _Tally(task), 0
+    rejected, first_rejected = 0, list[Rejection]()
     with _writer(folder, encoder, task, len(labels))("test") as writer:
         for number, path in enumerate(files):
             for block in blocks(path, data):
                 rows, bad = parse(block, data, task)
                 rows_read += len(rows) + len(bad)
-                rejected += [(row.file, row.line, row.reason) for row in bad]
+                rejected += len(bad)
+                told = bad[: RECORDED_REJECTED - len(first_rejected)]
+                first_rejected += [(row.file, row.line, row.reason) for row in told]
                 encoded = encoder.encode([row.text for row in rows])
                 truth, names = truth_of(rows)
                 column = truth.column(task, class_numbers(names, labels), len(labels))
@@ -198,7 +196,7 @@ def encode_files(
                 writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside)
                 tally.truth.add(truth, names)
                 tally.add(encoded)
-        refuse_bad_rows(rejected, rows_read, data.bad_rows)
+        refuse_bad_rows(rejected, first_rejected, rows_read, data.bad_rows)
         if not tally.truth.documents:
             raise DataError(f"there is no row to evaluate in {', '.join(map(str, files))}.")
         entry = writer.close()
@@ -209,8 +207,8 @@ def encode_files(
         "report": {
             "rows": rows_read,
             "documents": split["documents"],
-            "rejected": len(rejected),
-            "rejected_rows": [list(rejection) for rejection in rejected[:RECORDED_REJECTED]],
+            "rejected": rejected,
+            "rejected_rows": [list(rejection) for rejection in first_rejected],
             "duplicates": {},
             "splits": {"test": split},
             "unknown_labels": {"test": split["unknown_labels"]} if split["unknown_labels"] else {},

@@ -28,8 +28,9 @@ from cluster.config.schema import Data, TaskKind, Text
 from cluster.data.durable import write_atomically
 from cluster.errors import InfrastructureError
 from cluster.text.keys import text_key
+from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.truth import truth_of
-from cluster.text.raw.read import Block, parse
+from cluster.text.raw.read import Block, parse, size_bytes
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 
@@ -118,24 +119,30 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) 
 
 
 def make_parts(
-    jobs: Iterable[Job], data: Data, text: Text, task: TaskKind, workers: int, done: Callable[[Made], None]
+    jobs: Iterable[Job],
+    data: Data,
+    text: Text,
+    task: TaskKind,
+    workers: int,
+    done: Callable[[Made], None],
 ) -> None:
     """Makes the parts that are not there yet; `done` is told of each new one. `workers` 0: in this process.
 
     Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
     """
+    budget = Budget(data.memory_mib)
     missing = (job for job in jobs if not _is_whole(job.target))
     if workers == 0:
         splits = None
         for job in missing:
-            splits = splits or splits_of(text)
+            splits = splits or splits_of(text, budget.chunks)
             done(make_part(job, data, text, task, splits))
         return
     # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task)) as pool:
         try:
-            for made in _in_turn(pool, missing, workers * (1 + JOBS_WAITING_PER_WORKER)):
+            for made in _in_turn(pool, missing, workers, budget.waiting_bytes):
                 done(made)
         except BrokenProcessPool:
             raise InfrastructureError(
@@ -146,14 +153,19 @@ def make_parts(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], limit: int) -> Iterator[Made]:
-    running: deque[Future[Made]] = deque()
+def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], workers: int, most_bytes: int) -> Iterator[Made]:
+    """Hands out no more jobs than `JOBS_WAITING_PER_WORKER`, and `most_bytes` once each worker has one, allow."""
+    running: deque[tuple[Future[Made], int]] = deque()
+    held = 0
     for job in jobs:
-        running.append(pool.submit(_work, job))
-        if len(running) >= limit:
-            yield running.popleft().result()
+        running.append((pool.submit(_work, job), size_bytes(job.block)))
+        held += running[-1][1]
+        while len(running) >= workers * (1 + JOBS_WAITING_PER_WORKER) or (len(running) > workers and held > most_bytes):
+            made, size = running.popleft()
+            yield made.result()
+            held -= size
     while running:
-        yield running.popleft().result()
+        yield running.popleft()[0].result()
 
 
 _worker: tuple[Data, Text, TaskKind] | None = None  # of this worker process, set once by its initializer
@@ -184,13 +196,13 @@ def spacy_without_torch(text: Text) -> None:
 def _work(job: Job) -> Made:
     assert _worker is not None
     data, text, task = _worker
-    return make_part(job, data, text, task, _splits(text))
+    return make_part(job, data, text, task, _splits(text, Budget(data.memory_mib).chunks))
 
 
 @functools.cache
-def _splits(text: Text) -> Splits:
+def _splits(text: Text, chunks: int) -> Splits:
     """Not made by the initializer: what is raised there ends a pool without saying why."""
-    return splits_of(text)
+    return splits_of(text, chunks)
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

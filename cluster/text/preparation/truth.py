@@ -3,6 +3,7 @@
 B documents, M labels of all of them together, C classes.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,26 +35,19 @@ class Truth:
         kept = np.repeat(chosen_B, self.counts_B)
         return Truth(self.labels_M[kept], self.counts_B[chosen_B], self.targets_B[chosen_B])
 
-    def of_rows(self, rows: slice, labels_before: int) -> "Truth":
-        """Those documents alone, given how many labels stand before the first of them."""
-        counts = self.counts_B[rows]
-        labels = self.labels_M[labels_before : labels_before + int(counts.sum(dtype=np.int64))]
-        return Truth(labels, counts, self.targets_B[rows])
-
     def same(self, task: TaskKind) -> npt.NDArray[np.int64]:
         """A number for each document, equal where the same is to be predicted."""
         match task:
             case "classify":
                 return self.labels_M
             case "regress":
-                found: npt.NDArray[np.int64] = np.unique(self.targets_B, return_inverse=True)[1].astype(np.int64)
-                return found
+                return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
             case "multilabel":
-                sets: dict[bytes, int] = {}
                 ends = np.cumsum(self.counts_B, dtype=np.int64)
                 spans = zip((ends - self.counts_B).tolist(), ends.tolist(), strict=True)
-                keys = (np.sort(self.labels_M[first:last]).tobytes() for first, last in spans)
-                return np.fromiter((sets.setdefault(key, len(sets)) for key in keys), np.int64, count=ends.size)
+                sets = (np.sort(self.labels_M[first:last]).tobytes() for first, last in spans)
+                digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in sets)
+                return np.frombuffer(digests, dtype=np.int64)
             case _:
                 assert_never(task)
 
@@ -99,13 +93,13 @@ class TruthTally:
         self._task = task
         self.documents = self._unlabelled = 0
         self._labels: Counter[str] = Counter()
-        self._targets: list[npt.NDArray[np.float64]] = []
+        self._spread = Spread()
 
     def add(self, truth: Truth, names: Sequence[str]) -> None:
         """Some more documents; `names` are those of their labels."""
         self.documents += truth.counts_B.size
         if self._task == "regress":
-            self._targets.append(truth.targets_B)
+            self._spread.add(truth.targets_B)
             return
         self._unlabelled += int(np.count_nonzero(truth.counts_B == 0))
         counts = np.bincount(truth.labels_M, minlength=len(names)).tolist()
@@ -122,18 +116,37 @@ class TruthTally:
         if self._task == "multilabel":
             report["unlabelled"] = self._unlabelled
         if self._task == "regress":
-            targets = np.concatenate([np.empty(0), *self._targets])
-            with np.errstate(over="ignore", under="ignore"):
-                std = float(targets.std())
-            if not np.isfinite(std) or (std == 0.0 and np.ptp(targets) > 0):
-                raise DataError(
-                    f"the numbers to predict reach from {targets.min():g} to {targets.max():g}: their spread cannot be "
-                    "computed in double precision. Scale them."
-                )
-            report["targets"] = {
-                "min": float(targets.min()),
-                "max": float(targets.max()),
-                "mean": float(targets.mean()),
-                "std": std,
-            }
+            report["targets"] = self._spread.report()
         return report
+
+
+class Spread:
+    """Mean and standard deviation of numbers that come in pieces (Chan, Golub and LeVeque 1979, "Updating formulae and
+    a pairwise algorithm for computing sample variances")."""
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self._min, self._max = float("inf"), float("-inf")
+
+    def add(self, numbers: npt.NDArray[np.float64]) -> None:
+        if not numbers.size:
+            return
+        self._min, self._max = min(self._min, float(numbers.min())), max(self._max, float(numbers.max()))
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            mean = float(numbers.mean())
+            squares = float(np.square(numbers - mean).sum())
+            count, apart = self._count + numbers.size, np.float64(mean - self._mean)
+            self._squares += squares + float(apart * apart * (self._count / count) * numbers.size)
+            self._mean += float(apart * (numbers.size / count))
+            self._count = count
+
+    def report(self) -> dict[str, float]:
+        """Raises DataError if the deviation is no number."""
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            std = float(np.sqrt(np.float64(self._squares) / self._count))
+        if not np.isfinite(std) or (std == 0.0 and self._max > self._min):
+            raise DataError(
+                f"the numbers to predict reach from {self._min:g} to {self._max:g}: their spread cannot be computed in "
+                "double precision. Scale them."
+            )
+        return {"min": self._min, "max": self._max, "mean": self._mean, "std": std}

@@ -34,6 +34,7 @@ __all__ = [  # what lives in the neighbouring files is part of reading, too
     "parse",
     "read_rows",
     "resolve",
+    "size_bytes",
     "share_of",
     "text_key",
     "told_by_place",
@@ -185,6 +186,13 @@ def _cut(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
             assert_never(unknown)
     for numbers, rows, rejected in _gathered(str(path), values, rows_per_block):
         yield ValuesBlock(str(path), numbers, rows, rejected)
+
+
+def size_bytes(block: Block) -> int:
+    """About how much memory the rows of a block take."""
+    return sum(
+        len(row[0]) if isinstance(row, tuple) and isinstance(row[0], str) else len(row or b"") for row in block.rows
+    )
 
 
 def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rejected]]:

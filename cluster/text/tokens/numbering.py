@@ -80,8 +80,13 @@ def number_each(found: Iterable[Found], limit: int, tagged: bool = False) -> tup
     return numbered, words.names
 
 
-def splits_of(text: Text) -> Splits:
-    """What splits texts as the settings say. Raises RecipeError if something that it needs is not there."""
+MOST_CHUNKS = 1 << 20
+"""What a tokenizer remembers unless it is told otherwise: about 500 MB."""
+
+
+def splits_of(text: Text, most_chunks: int = MOST_CHUNKS) -> Splits:
+    """What splits texts as the settings say, and remembers at most so many distinct chunks of them. Raises RecipeError
+    if something that it needs is not there."""
     if text.pipeline:
         from cluster.text.tokens.tags import Tagger
 
@@ -97,7 +102,7 @@ def splits_of(text: Text) -> Splits:
         case "characters":
             return Characters(text)
         case "words":  # spaCy's words of Chinese are its characters, and need not be asked for
-            return Characters(text) if text.language == "zh" else Tokenizer(text)
+            return Characters(text) if text.language == "zh" else Tokenizer(text, most_chunks)
         case "jieba":
             return Tokenizer(text)
         case _:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from cluster.config.schema import Text
+from cluster.text.preparation.counts import Counted
 from cluster.text.preparation.splits import vocabulary
 from cluster.text.tokens.numbering import Numbered
 from cluster.text.tokens.pipeline import Encoder
@@ -26,7 +27,7 @@ def dense(tokens, lengths, weights, columns):
 )
 def test_weights_equal_those_of_scikit_learn(train, other):
     counts = {word: sum(tokens.count(word) for tokens in train) for word in {w for tokens in train for w in tokens}}
-    words = vocabulary(counts, 100, 1)
+    words = [one.word for one in vocabulary((Counted(word, times, 0) for word, times in counts.items()), 100, 1)]
     frequency = np.array([sum(word in tokens for tokens in train) for word in words])
     idf = inverse_document_frequency(frequency, len(train))
     how = {"vocabulary": words, "analyzer": lambda tokens: tokens}

@@ -15,15 +15,12 @@ from cluster.config.schema import Text
 from cluster.errors import RecipeError
 from cluster.text.tokens.forms import Forms
 from cluster.text.tokens.found import Found, Tokens, encodable
-from cluster.text.tokens.numbering import Numbered, number_each
+from cluster.text.tokens.numbering import MOST_CHUNKS, Numbered, number_each
 from cluster.text.tokens.words.chunks import number_chunks
 from cluster.text.tokens.words.last_pass import LastPass
 from cluster.text.tokens.words.memory import Chunks, Memory, Words
 from cluster.text.tokens.words.rules import Splits, rules_of
 
-# About 250 MB. A language has endless distinct chunks (numbers, names, links): all are forgotten when a text finds so
-# many known.
-MOST_CHUNKS = 1 << 20
 # From so many texts on, arrays are faster than a look-up for each chunk of each text.
 TEXTS_FOR_COLUMNS = 32
 
@@ -37,13 +34,14 @@ class Tokenizer:
     one: those in which what stands around such a chunk matters, and those with a special case with a space in it.
     Languages with a tokenizer of another kind are left to spaCy, text by text.
 
-    Not for use by several threads at once. Raises RecipeError for a language spaCy cannot tokenize here.
+    A language has endless distinct chunks (numbers, names, links): all are forgotten when a text finds `most_chunks` of
+    them known. Not for use by several threads at once. Raises RecipeError for a language spaCy cannot tokenize here.
     """
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, most_chunks: int = MOST_CHUNKS) -> None:
         from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
-        self._text = text
+        self._text, self._most_chunks = text, most_chunks
         self._rules: tuple[Splits, LastPass] | None = None
         # Chinese and its like have tokenizers of another kind, which are not about chunks.
         if type(blank(text).tokenizer) is SpacyTokenizer:
@@ -74,7 +72,7 @@ class Tokenizer:
 
     def numbers(self, chunks: Sequence[str]) -> list[int]:
         """The number of each chunk. Forgets all chunks first if too many are known."""
-        if len(self._memory) >= MOST_CHUNKS:
+        if len(self._memory) >= self._most_chunks:
             self._start()
         found = self._memory.find(chunks)
         if None in found:
@@ -159,7 +157,7 @@ class Tokenizer:
 
     def _by_spacy(self, text: str) -> list[str]:
         self._texts += 1
-        if self._texts >= MOST_CHUNKS:  # spaCy's string store never shrinks
+        if self._texts >= self._most_chunks:  # spaCy's string store never shrinks
             self._start()
         return [token.text for token in self._spacy(encodable(text)) if not token.text.isspace()]
 

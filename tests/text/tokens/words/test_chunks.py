@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from cluster.config.schema import Text
 from cluster.text.tokens.numbering import number, number_each
 from cluster.text.tokens.words import rules
-from cluster.text.tokens.words import tokenizer as tokenizer_module
 from cluster.text.tokens.words.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "tr")
@@ -62,11 +61,10 @@ def test_stop_words_and_punctuation_are_left_out_alike(texts: list[str], limit: 
     assert np.array_equal(numbered.lengths_B, expected.lengths_B)
 
 
-def test_a_full_memory_of_chunks_is_dropped_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_memory_of_chunks_is_dropped_and_changes_nothing() -> None:
     texts = [f"number {i}, and (:face{i} a.m. {i}km" for i in range(200)]
     expected, expected_words = number(texts, Tokenizer(Text()), Text())
-    monkeypatch.setattr(tokenizer_module, "MOST_CHUNKS", 50)
-    numbered, words = number(texts, Tokenizer(Text()), Text())
+    numbered, words = number(texts, Tokenizer(Text(), 50), Text())
     assert words == expected_words
     assert np.array_equal(numbered.tokens_N, expected.tokens_N)
 

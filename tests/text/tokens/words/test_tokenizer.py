@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from cluster.config.schema import Text
 from cluster.errors import RecipeError
 from cluster.text.sets import catalogue
-from cluster.text.tokens.words import tokenizer as tokenizing
 from cluster.text.tokens.words.tokenizer import Tokenizer
 
 # What special cases and affixes are made of, glued and spaced in every way.
@@ -64,9 +63,8 @@ def test_tokens_are_those_of_spacy_over_a_whole_corpus(name):
                 assert tokenizer(text) == expected(reference, text)
 
 
-def test_the_memory_of_chunks_is_bounded(monkeypatch):
-    monkeypatch.setattr(tokenizing, "MOST_CHUNKS", 50)
-    tokenizer, reference = Tokenizer(Text(lower=False)), spacy.blank("en").tokenizer
+def test_the_memory_of_chunks_is_bounded():
+    tokenizer, reference = Tokenizer(Text(lower=False), 50), spacy.blank("en").tokenizer
     for number in range(120):
         text = f"word{number} (:x{number} foo: (:bar"
         assert tokenizer(text) == [token.text for token in reference(text)]
