@@ -48,14 +48,13 @@ class LastPass:
         """Found in every text that holds a special case with a space; None where there is no such case."""
 
     @property
-    def firsts(self) -> Sequence[str]:
-        """The tokens with which the special cases begin that the pass may change."""
-        return list(self._changing)
+    def marks(self) -> Sequence[tuple[str, str]]:
+        """Two tokens that stand together in every chunk that the pass changes, for each special case that it may
+        change; the second is empty where one alone is enough."""
+        return sorted(self._pairs | {(token, "") for token in self._alone})
 
     def changes(self, tokens: Tokens) -> bool:
         """Does the pass change a chunk of these tokens that stands alone?"""
-        if self._alone.isdisjoint(tokens) and self._pairs.isdisjoint(zip(tokens, tokens[1:], strict=False)):
-            return False
         starts = ((i, case) for i, token in enumerate(tokens) for case in self._changing.get(token, ()))
         return any(tokens[i : i + len(case)] == case for i, case in starts)
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.text.tokens.found import Tokens
+from cluster.text.tokens.words.splitting import Places, Split
 
 Chunks = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
@@ -34,18 +35,23 @@ class Names:
 class Memory:
     """The tokens of chunks, one chunk after the other, and the word that each token becomes.
 
-    `become`: the word for each token; one that is left out becomes the empty word, which has the number 0. `tokens`:
-    those that get the first numbers. The chunk of nothing is known from the beginning.
+    `become`: the word for each token; one that is left out becomes the empty word, which has the number 0. `marks`:
+    pairs of tokens that are looked for (`marked`). The chunk of nothing is known from the beginning.
     """
 
-    def __init__(self, become: Callable[[Sequence[str]], Sequence[str]], tokens: Sequence[str]) -> None:
+    def __init__(self, become: Callable[[Sequence[str]], Sequence[str]], marks: Sequence[tuple[str, str]]) -> None:
         self._become = become
         self._chunks: dict[str, int] = {}
         self._starts, self._counts, self._tokens, self._words_of = array("I"), array("I"), array("I"), array("I")
         self._names, self._words = Names(), Names()
         self._words.of([""])
-        self.keep([""], [], [0])
-        self.keep_text(tokens)
+        self.keep(Split.of([""], [()]))
+        tokens = sorted({token for mark in marks for token in mark if token})
+        self.keep_text(tokens)  # so that they have the first numbers
+        self._unmarked = len(tokens)
+        self._marks = np.zeros((len(tokens) + 1, len(tokens) + 1), dtype=np.bool_)
+        for one, other in marks:
+            self._marks[tokens.index(one), tokens.index(other) if other else len(tokens)] = True
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -54,12 +60,11 @@ class Memory:
         """The number of each chunk; None for one that was never kept."""
         return list(map(self._chunks.get, chunks))
 
-    def keep(self, chunks: Iterable[str], tokens: Sequence[str], counts: Sequence[int]) -> int:
-        """Chunks that are not known yet, their tokens one after the other, and how many each has; the number of the
-        first chunk, from which the others count on."""
+    def keep(self, split: Split) -> int:
+        """Chunks that are not known yet; the number of the first, from which the others count on."""
         first = len(self)
-        self._add(tokens, counts)
-        self._chunks.update(zip(chunks, range(first, len(self)), strict=True))
+        self._add(split.tokens, split.which, split.counts)
+        self._chunks.update(zip(split.chunks, range(first, len(self)), strict=True))
         return first
 
     def keep_other(self, chunk: str, tokens: Sequence[str]) -> int:
@@ -70,16 +75,19 @@ class Memory:
 
     def keep_text(self, tokens: Sequence[str]) -> int:
         """The tokens of a whole text, as of a chunk that nobody will look up; its number."""
-        self._add(tokens, [len(tokens)])
+        self._add(tokens, np.arange(len(tokens)), np.array([len(tokens)]))
         return len(self) - 1
 
-    def with_token_below(self, limit: int, first: int) -> list[int]:
-        """The chunks from number `first` on that have one of the first `limit` tokens ever met."""
+    def marked(self, first: int) -> list[int]:
+        """The chunks from number `first` on in which one of the pairs of tokens stands that were named as marks."""
         start = self._starts[first] if first < len(self) else len(self._tokens)
-        places = np.flatnonzero(np.array(self._tokens[start:], dtype=np.uint32) < limit) + start
+        tokens = np.minimum(np.array(self._tokens[start:], dtype=np.int64), self._unmarked)
+        found = self._marks[tokens, self._unmarked]  # by itself
+        found[:-1] |= self._marks[tokens[:-1], tokens[1:]]
+        places = np.flatnonzero(found) + start
         starts = np.array(self._starts[first:], dtype=np.int64)
-        found: list[int] = (np.unique(np.searchsorted(starts, places, side="right")) + first - 1).tolist()
-        return found
+        chunks: list[int] = (np.unique(np.searchsorted(starts, places, side="right")) + first - 1).tolist()
+        return chunks
 
     def tokens(self, number: int) -> Tokens:
         """Those of the chunk of that number."""
@@ -101,10 +109,11 @@ class Memory:
         """All words."""
         return self._words.names
 
-    def _add(self, tokens: Sequence[str], counts: Sequence[int]) -> None:
-        ends = np.cumsum(np.array(counts, dtype=np.int64)) + len(self._tokens)
+    def _add(self, tokens: Sequence[str], which: Places, counts: Places) -> None:
+        ends = np.cumsum(counts) + len(self._tokens)
         self._starts.frombytes((ends - counts).astype(np.uint32).tobytes())
-        self._counts.extend(counts)
+        self._counts.frombytes(counts.astype(np.uint32).tobytes())
         known = len(self._names.names)
-        self._tokens.extend(self._names.of(tokens))
+        numbers = np.array(self._names.of(tokens), dtype=np.uint32)
+        self._tokens.frombytes(numbers[which].tobytes())
         self._words_of.extend(self._words.of(self._become(self._names.names[known:])))

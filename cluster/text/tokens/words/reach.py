@@ -7,14 +7,16 @@ A set of characters is a whole number: bit c stands for the code point c. All is
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache, reduce
+from math import inf
 from operator import or_
 from re import _constants as codes  # type: ignore[attr-defined]  # Python's own parse of a pattern: there is no other
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, NamedTuple
 
 UNIVERSE = 0x20C0
 """Latin, Greek, Cyrillic and what stands around them, quotation marks and currencies."""
 ALL = (1 << UNIVERSE) - 1
+MOST_REPEATS = 8
 UNFOLLOWED = re.IGNORECASE | re.ASCII | re.LOCALE
 
 
@@ -22,17 +24,31 @@ class Unclear(Exception):
     """A pattern of a kind that this module does not follow."""
 
 
-def may_match(pattern: re.Pattern[str], characters: int) -> bool:
-    """False if `pattern` matches nowhere in any text made of these characters alone. True is a guess."""
-    return bool(pattern.flags & UNFOLLOWED) or _all(_parsed(pattern), characters)
+class Texts(NamedTuple):
+    """All texts of certain characters."""
+
+    characters: int
+    before: int = 0
+    never_behind: int = 0
+    """Right behind one of `before` stands none of these."""
+
+    def possible(self, some: int, behind: int) -> int:
+        """Those of `some` characters that may stand behind one of `behind`."""
+        never = self.never_behind if behind and not behind & ~self.before else 0
+        return some & self.characters & ~never
 
 
-def asked(pattern: re.Pattern[str], characters: int) -> set[int]:
-    """The sets that the pattern asks characters to be in, but for the parts that match nowhere in a text of
-    `characters`: it cannot tell two such texts apart that differ in none of these sets. Raises Unclear."""
+def may_match(pattern: re.Pattern[str], texts: Texts) -> bool:
+    """False if `pattern` matches nowhere in any of these texts. True is a guess."""
+    return bool(pattern.flags & UNFOLLOWED) or _all(_parsed(pattern), texts)
+
+
+def asked(pattern: re.Pattern[str], texts: Texts) -> set[int]:
+    """The sets that the pattern asks characters to be in, but for the parts that match nowhere in these texts: it
+    cannot tell two of them apart that differ in none of these sets. Raises Unclear."""
     if pattern.flags & UNFOLLOWED:
         raise Unclear(str(pattern.flags))
-    return set(_asked(_parsed(pattern), characters))
+    return set(_asked(_parsed(pattern), texts))
 
 
 def first(pattern: re.Pattern[str], characters: int) -> int:
@@ -87,29 +103,121 @@ def _parsed(pattern: re.Pattern[str]) -> Any:
     return parser.parse(pattern.pattern, pattern.flags)
 
 
-def _all(nodes: Iterable[Any], characters: int) -> bool:
-    return all(_one(kind, value, characters) for kind, value in nodes)
+def in_a_row(pattern: re.Pattern[str], texts: Texts, some: int) -> float:
+    """How many characters of the set `some`, next to each other, one match in these texts looks at at most, what stands
+    around it included; infinitely many, if no limit is found."""
+    if pattern.flags & UNFOLLOWED:
+        return inf
+    try:
+        return max((_row(_parsed(one), some).longest for one in _possible(pattern, texts)), default=0)
+    except Unclear:
+        return inf
 
 
-def _one(kind: Any, value: Any, characters: int) -> bool:
-    if kind in (codes.LITERAL, codes.IN):
-        try:
-            return bool(_set(kind, value) & characters)
-        except Unclear:
-            return True
+@lru_cache(maxsize=256)
+def _possible(pattern: re.Pattern[str], texts: Texts) -> list[re.Pattern[str]]:
+    return [one for one in alternatives(pattern) if may_match(one, texts)]
+
+
+class _Row(NamedTuple):
+    """Of what a part of a pattern looks at: how many of the characters asked about may stand together anywhere, at its
+    beginning, at its end, and all through it (less than 0: never)."""
+
+    longest: float
+    first: float
+    last: float
+    through: float
+
+    def then(self, other: "_Row") -> "_Row":
+        return _Row(
+            max(self.longest, other.longest, self.last + other.first),
+            max(self.first, self.through + other.first),
+            max(other.last, self.last + other.through),
+            self.through + other.through,
+        )
+
+    def otherwise(self, other: "_Row") -> "_Row":
+        return _Row(*map(max, self, other))
+
+
+_NOTHING = _Row(0, 0, 0, 0)
+_ONE, _NONE_OF_THEM = _Row(1, 1, 1, 1), _Row(0, 0, 0, -inf)
+
+
+def _row(nodes: Iterable[Any], some: int) -> _Row:
+    return reduce(_Row.then, (_row_of(kind, value, some) for kind, value in nodes), _NOTHING)
+
+
+def _row_of(kind: Any, value: Any, some: int) -> _Row:
+    if kind in (codes.LITERAL, codes.NOT_LITERAL, codes.IN):
+        return _ONE if _set(kind, value) & some else _NONE_OF_THEM
+    if kind is codes.ANY:
+        return _ONE
     if kind is codes.BRANCH:
-        return any(_all(branch, characters) for branch in value[1])
-    if kind is codes.SUBPATTERN:
-        return bool(value[1]) or _all(value[-1], characters)  # flags of its own may be about upper and lower case
+        return reduce(_Row.otherwise, (_row(branch, some) for branch in value[1]))
+    if kind is codes.SUBPATTERN and not value[1]:
+        return _row(value[-1], some)
     if kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
-        return value[0] == 0 or _all(value[2], characters)
-    if kind is codes.ASSERT:  # what stands before or behind is of the same text
-        return _all(value[1], characters)
+        one = _row(value[2], some)
+        if one.through >= 0 and one.longest and value[1] > MOST_REPEATS:
+            return _Row(inf, inf, inf, inf)
+        times = [_NOTHING] if value[0] == 0 else []
+        found = one
+        for _ in range(min(value[1], MOST_REPEATS)):
+            times.append(found)
+            found = found.then(one)
+        return reduce(_Row.otherwise, times)
+    if kind is codes.ASSERT:  # what it overlaps is the same text: if it holds others, that does
+        return _row(value[1], some)
+    if kind is codes.ASSERT_NOT:  # what does not stand there may be anything
+        width = value[1].getwidth()[1]
+        return _Row(*[width if width <= MOST_REPEATS else inf] * 4)
+    if kind is codes.AT and value not in (codes.AT_BOUNDARY, codes.AT_NON_BOUNDARY):
+        return _NOTHING
+    raise Unclear(str(kind))
+
+
+def _all(nodes: Iterable[Any], texts: Texts, behind: int = ALL) -> bool:
+    """May all nodes match one after the other, the first of them behind one of the characters `behind`?"""
+    for kind, value in nodes:
+        if not _one(kind, value, texts, behind):
+            return False
+        behind = _left(kind, value, behind)
     return True
 
 
-def _asked(nodes: Iterable[Any], characters: int) -> Iterator[int]:
-    if not _all(nodes, characters):
+def _one(kind: Any, value: Any, texts: Texts, behind: int) -> bool:
+    if kind in (codes.LITERAL, codes.IN):
+        try:
+            return bool(texts.possible(_set(kind, value), behind))
+        except Unclear:
+            return True
+    if kind is codes.BRANCH:
+        return any(_all(branch, texts, behind) for branch in value[1])
+    if kind is codes.SUBPATTERN:
+        # flags of its own may be about upper and lower case
+        return bool(value[1]) or _all(value[-1], texts, behind)
+    if kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
+        return value[0] == 0 or _all(value[2], texts, behind)
+    if kind is codes.ASSERT:  # what stands before or behind is of the same text
+        return _all(value[1], texts)
+    return True
+
+
+def _left(kind: Any, value: Any, behind: int) -> int:
+    """What stands right before what follows this node: all, if that is not plain."""
+    if kind is codes.AT:
+        return behind
+    if kind is codes.ASSERT and value[0] < 0 and len(value[1]) == 1:
+        kind, value = value[1][0]
+    try:
+        return _set(kind, value) if kind in (codes.LITERAL, codes.IN) else ALL
+    except Unclear:
+        return ALL
+
+
+def _asked(nodes: Iterable[Any], texts: Texts, behind: int = ALL) -> Iterator[int]:
+    if not _all(nodes, texts, behind):
         return
     for kind, value in nodes:
         if kind in (codes.LITERAL, codes.NOT_LITERAL, codes.IN):
@@ -118,21 +226,22 @@ def _asked(nodes: Iterable[Any], characters: int) -> Iterator[int]:
             yield of_text("\n")
         elif kind is codes.BRANCH:
             for branch in value[1]:
-                yield from _asked(branch, characters)
+                yield from _asked(branch, texts, behind)
         elif kind is codes.SUBPATTERN and not value[1]:
-            yield from _asked(value[-1], characters)
+            yield from _asked(value[-1], texts, behind)
         elif kind in (codes.MAX_REPEAT, codes.MIN_REPEAT):
-            yield from _asked(value[2], characters)
+            yield from _asked(value[2], texts, behind if value[1] == 1 else ALL)
         elif kind in (codes.ASSERT, codes.ASSERT_NOT):
-            yield from _asked(value[1], characters)
+            yield from _asked(value[1], texts)
         elif kind is codes.AT and value in (codes.AT_BOUNDARY, codes.AT_NON_BOUNDARY):
             yield _category(codes.CATEGORY_WORD)
         elif kind is not codes.AT:
             raise Unclear(str(kind))
+        behind = _left(kind, value, behind)
 
 
 def _needed(nodes: Sequence[Any], characters: int) -> int:
-    if not _all(nodes, characters):
+    if not _all(nodes, Texts(characters)):
         return 0
     found = ALL
     for kind, value in nodes:
@@ -164,7 +273,7 @@ def _edge(pattern: re.Pattern[str], characters: int, anchor: Any, step: int) -> 
 
 def _taken_first(nodes: Sequence[Any], characters: int, anchor: Any, step: int, anchored: bool) -> int:
     """What the first of the nodes to take a character may take, behind an anchor; nodes as they are met at `step`."""
-    if not _all(nodes, characters):
+    if not _all(nodes, Texts(characters)):
         return 0
     if not nodes:
         raise Unclear("a match of nothing")
@@ -188,12 +297,21 @@ def _taken_first(nodes: Sequence[Any], characters: int, anchor: Any, step: int, 
     raise Unclear(str(kind))
 
 
+_sets_met: dict[int, tuple[Any, int]] = {}
+"""By identity, for a parsed pattern cannot be hashed; what is held here keeps its identity."""
+
+
 def _set(kind: Any, value: Any) -> int:
     if kind is codes.LITERAL:
         return _range(value, value)
     if kind is codes.NOT_LITERAL:
         return ALL & ~_range(value, value)
-    items = list(value)
+    if id(value) not in _sets_met:
+        _sets_met[id(value)] = value, _set_of(list(value))
+    return _sets_met[id(value)][1]
+
+
+def _set_of(items: list[Any]) -> int:
     negated = items[0][0] is codes.NEGATE
     found = 0
     for one, of_it in items[1:] if negated else items:

@@ -65,7 +65,7 @@ def _quickest(splitter: ChunkSplitter, twin: Any, make_tokenizer: Callable[[], A
     for case in [*HARD_CHUNKS, *cases[:: max(len(cases) // CASES_TRIED, 1)]]:
         chunks = [case, f"({case}", f"{case},", f'"{case}."', f"{case}'s", f"a-{case}", f"{case}/{case}"]
         for chunk in chunks:
-            if not tuple(shapes.split([chunk]).tokens) == splitter(chunk) == _tokens(twin, chunk):
+            if not tuple(shapes.split([chunk]).flat) == splitter(chunk) == _tokens(twin, chunk):
                 warnings.warn(
                     f"spaCy {version('spacy')} splits {chunk!r} otherwise than its rules say: its own tokenizer is "
                     "used for every chunk, which takes several times as long.",
@@ -84,10 +84,7 @@ class _BySpacy:
     def __call__(self, chunks: Sequence[str]) -> Split:
         if len(self._twin.vocab.strings) > MOST_STRINGS:
             self._twin = _without_last_pass(self._make_tokenizer())
-        found = Split(list(chunks), [], [])
-        for chunk in chunks:
-            found.add(_tokens(self._twin, chunk))
-        return found
+        return Split.of(list(chunks), [_tokens(self._twin, chunk) for chunk in chunks])
 
 
 class _Gate:

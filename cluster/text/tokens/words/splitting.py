@@ -5,15 +5,19 @@ The algorithm is that of spaCy's tokenizer (https://spacy.io/usage/linguistic-fe
 what is left is a special case, a link, or cut at its infixes. The patterns and special cases are the tokenizer's own.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from cluster.text.tokens.found import Tokens
 from cluster.text.tokens.words.affixes import Affixes, Search, never
 from cluster.text.tokens.words.reach import ALL
 
 Span = tuple[int, int]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,35 @@ class Peeled:
         return self.fronts[-1], self.backs[-1]
 
 
-@dataclass
-class Split:
-    """Chunks, the tokens of all of them one after the other, and how many each has."""
+class Split(NamedTuple):
+    """Chunks, and their tokens: those of one chunk after those of the other are `tokens[i] for i in which`."""
 
     chunks: list[str]
     tokens: list[str]
-    counts: list[int]
+    which: Places
+    counts: Places
+    """How many tokens each chunk has."""
 
-    def add(self, tokens: Tokens) -> None:
-        """The tokens of the next chunk."""
-        self.tokens += tokens
-        self.counts.append(len(tokens))
+    @classmethod
+    def of(cls, chunks: list[str], tokens: Sequence[Tokens]) -> "Split":
+        """From the tokens of each chunk."""
+        flat = [token for some in tokens for token in some]
+        counts = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+        return cls(chunks, flat, np.arange(len(flat)), counts)
+
+    def then(self, other: "Split") -> "Split":
+        """These chunks and then the others."""
+        return Split(
+            self.chunks + other.chunks,
+            self.tokens + other.tokens,
+            np.concatenate([self.which, other.which + len(self.tokens)]),
+            np.concatenate([self.counts, other.counts]),
+        )
+
+    @property
+    def flat(self) -> list[str]:
+        """The tokens of all chunks."""
+        return [self.tokens[i] for i in self.which.tolist()]
 
 
 class ChunkSplitter:

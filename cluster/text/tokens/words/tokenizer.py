@@ -128,7 +128,7 @@ class Tokenizer:
         language = blank(self._text)
         self._spacy: Any = language.tokenizer
         self._forms = Forms(language, self._text)
-        self._memory = Memory(self._forms.each, self._rules[1].firsts if self._rules else ())
+        self._memory = Memory(self._forms.each, self._rules[1].marks if self._rules else ())
         self._hiding: dict[int, _Hidden] = {}
         self._texts = 0
 
@@ -137,8 +137,8 @@ class Tokenizer:
         assert self._rules is not None
         splits, last_pass = self._rules
         split = splits(chunks)
-        first = self._memory.keep(split.chunks, split.tokens, split.counts)
-        for number in self._memory.with_token_below(len(last_pass.firsts), first):
+        first = self._memory.keep(split)
+        for number in self._memory.marked(first):
             raw = self._memory.tokens(number)
             if last_pass.changes(raw):
                 chunk = split.chunks[number - first]

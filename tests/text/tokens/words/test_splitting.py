@@ -32,7 +32,7 @@ def tools(language):
 def test_chunks_are_split_as_spacy_splits_them_by_shape_and_one_by_one(language, some):
     twin, splitter, shapes = tools(language)
     split = shapes.split(some)
-    tokens = iter(split.tokens)
+    tokens = iter(split.flat)
     found = {
         chunk: tuple(next(tokens) for _ in range(count))
         for chunk, count in zip(split.chunks, split.counts, strict=True)
@@ -47,10 +47,10 @@ def test_chunks_of_one_shape_are_told_apart_by_special_cases_and_links(language)
     twin, _, shapes = tools(language)
     for some in (["Mrs.", "Abc.", "Dr."], ["don't", "hon't"], ["abc.com", "abc.Com", "abc.coM"], ["(U.S.)", "(X.Y.)"]):
         for chunk in some * 2:
-            assert shapes.split([chunk]).tokens == [token.text for token in twin(chunk)]
+            assert shapes.split([chunk]).flat == [token.text for token in twin(chunk)]
 
 
 def test_a_long_chunk_has_no_shape():
     twin, _, shapes = tools("en")
     chunk = "(a-b)," * LONGEST
-    assert shapes.split([chunk]).tokens == [token.text for token in twin(chunk)]
+    assert shapes.split([chunk]).flat == [token.text for token in twin(chunk)]
