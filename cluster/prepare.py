@@ -1,6 +1,8 @@
 """From raw files to a prepared folder: once, in parallel, resumable, atomic, every row accounted for.
 
-    python -m cluster.prepare RECIPE [key=value ...] [--json]
+    python -m cluster.prepare RECIPE [key=value ...] [--json] [--alone]
+
+Under `srun` or `torchrun` the tasks make one data set together (`text/preparation/team.py`).
 
 The folder's name is a fingerprint of the bytes of the sources, the settings that matter and the versions: the same
 fingerprint means that there is nothing to do.
@@ -16,6 +18,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from cluster.text.preparation import columns as all_columns
 from cluster.text.preparation import merge
 from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, Made, make_parts, spacy_without_torch
-from cluster.text.preparation.progress import Progress, share_read
+from cluster.text.preparation.progress import Progress, position_in
 from cluster.text.preparation.splits import SPLITS, Assignment
 from cluster.text.preparation.team import Team, silent, take_hold, team_of, wait_for_hold
 from cluster.text.preparation.tell import tell, tell_remarks
@@ -211,13 +214,17 @@ class _Preparing:
         """Makes the parts that are `mine` by their number, but for those that are there; returns all parts."""
         folder, wanted = self.work / f"parts-{self.rows_per_block}", self.wanted
         paths = [file.path for file in self.files]
+        ends = list(accumulate(file.size_bytes for file in self.files))
         parts: list[Path] = []
 
         def jobs() -> Iterator[Job]:
+            read = 0
             for number, block in blocks_of(paths, wanted.data, self.rows_per_block):
                 parts.append(folder / f"part-{len(parts):05d}.npz")
                 if mine(len(parts) - 1):
-                    yield Job(number, block, parts[-1], share_read(paths, paths[number]))
+                    # Before a file's last block comes, it may have been closed.
+                    read = max(read, ends[number] - self.files[number].size_bytes + position_in(paths[number]))
+                    yield Job(number, block, parts[-1], read / max(ends[-1], 1))
 
         told = False
 
@@ -366,12 +373,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a path")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="settings that beat the recipe's")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: standard output is JSON anyway")
+    parser.add_argument(
+        "--alone", action="store_true", help="prepare all of it, even if srun or torchrun started other tasks too"
+    )
     options = parser.parse_intermixed_args(arguments)
 
     def command() -> None:
         recipe = load(options.recipe, options.overrides)
         spacy_without_torch(recipe.text)
-        team = team_of(os.environ)
+        team = ALONE if options.alone else team_of(os.environ)
         folder = prepare(recipe, to_stderr, team=team)
         if team.task:  # the rest is task 0's
             print(json.dumps({"prepared": str(folder), "task": team.task, "tasks": team.tasks}))

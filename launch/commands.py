@@ -29,7 +29,7 @@ def train(options: argparse.Namespace) -> int:
     run = RunFolder(Path(options.run or f"runs/{loaded.name}"))
     refuse_taken(run)
     make_plan(loaded.recipe, checks.machine())  # refuses now what the agent would refuse after the preparation
-    prepared = _prepare(options)
+    prepared = _prepare(options, "--alone")
     create_run(run, to_toml(loaded.recipe), Path(prepared["prepared"]))
     return _attempt(run, loaded.recipe, [], options.json)
 
@@ -147,7 +147,7 @@ def inspect_order(options: argparse.Namespace) -> int:
     from cluster.data.inspect import order_report, print_order
 
     loaded = _open(options)
-    prepared = _prepare(options)
+    prepared = _prepare(options, "--alone")
     first, last = options.steps or (0, 10)
     report = order_report(Path(prepared["prepared"]), loaded.recipe, options.ranks or 1, first, last)
     print(json.dumps(report) if options.json else print_order(report))
@@ -225,8 +225,8 @@ def _open(options: argparse.Namespace) -> Loaded:
     return loaded
 
 
-def _prepare(options: argparse.Namespace) -> dict[str, Any]:
-    return dict(local.answer("cluster.prepare", [options.recipe, *options.overrides, "--json"]))
+def _prepare(options: argparse.Namespace, *flags: str) -> dict[str, Any]:
+    return dict(local.answer("cluster.prepare", [options.recipe, *options.overrides, "--json", *flags]))
 
 
 def _prepare_again(run: RunFolder) -> None:

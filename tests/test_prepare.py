@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, RecipeError
 from cluster.prepare import prepare, prepare_evaluation
+from cluster.text.preparation import progress as progress_module
 from cluster.text.preparation import team as team_module
 from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.team import Team, team_of
@@ -377,6 +379,17 @@ def team(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
+
+
+def test_progress_tells_rate_and_time_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress_module, "PLAIN_LINE_SECONDS", 0.0)
+    _, _, said = done(recipe(write(tmp_path / "a.jsonl", rows(3010))), rows_per_block=50)
+    tokenizing = [line for line in said if line.startswith("tokenizing: ")]
+    assert tokenizing[0] == "tokenizing: 50 rows"
+    assert re.fullmatch(r"tokenizing: 3,010 rows, [\d,]+ a second, 100%, 0 s left", tokenizing[-1])
+    shares = [int(match[1]) for line in tokenizing if (match := re.search(r"(\d+)%", line))]
+    assert shares == sorted(shares)
+    assert any(line.startswith("writing shards, ") for line in said)
 
 
 def test_what_has_no_room_in_memory_changes_nothing(tmp_path, cache, monkeypatch):

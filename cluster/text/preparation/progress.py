@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -83,23 +83,10 @@ class Through(Generic[Item]):
             yield item
 
 
-def share_read(paths: Iterable[Path], current: Path) -> float:
-    """The share of all files' bytes that were read, if they are read in order by this process, which reads `current`.
-
-    Where the file is read in another way than from its beginning to its end, it counts as unread until it is done.
-    """
-    sizes, before, here = 0, 0, 0
-    passed = False
-    for path in paths:
-        size = path.stat().st_size
-        passed = passed or path == current
-        before += 0 if passed else size
-        sizes += size
-    target = str(current.resolve())
-    for file in psutil.Process().open_files():
-        if file.path == target:
-            here = max(here, getattr(file, "position", 0))
-    return min((before + here) / max(sizes, 1), 1.0)
+def position_in(path: Path) -> int:
+    """How many bytes of a file this process has read, if it has it open and reads it from beginning to end; else 0."""
+    target = str(path.resolve())
+    return max((getattr(one, "position", 0) for one in psutil.Process().open_files() if one.path == target), default=0)
 
 
 def duration(seconds: float) -> str:

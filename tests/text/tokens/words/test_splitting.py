@@ -5,7 +5,7 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.text.tokens.words import rules
+from cluster.text.tokens.words import rules, shapes
 from cluster.text.tokens.words.shapes import LONGEST, Shapes
 from cluster.text.tokens.words.splitting import ChunkSplitter
 
@@ -16,6 +16,13 @@ PARTS = """word Word WORD don't 's S. U.S. e.g. a.m ( ) [ ] { } < > , ; : ! ? â€
 chunks = (
     st.lists(st.sampled_from(PARTS), min_size=1, max_size=6).map("".join) | st.text(min_size=1, max_size=8)
 ).filter(lambda chunk: not any(map(str.isspace, chunk)) and chunk.isprintable())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_chunk_by_its_shape():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "WORTH_CLASSES", 1)
+        yield
 
 
 @functools.cache
@@ -30,8 +37,8 @@ def tools(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 @given(some=st.lists(chunks, min_size=1, max_size=8))
 def test_chunks_are_split_as_spacy_splits_them_by_shape_and_one_by_one(language, some):
-    twin, splitter, shapes = tools(language)
-    split = shapes.split(some)
+    twin, splitter, by_shape = tools(language)
+    split = by_shape.split(some)
     tokens = iter(split.flat)
     found = {
         chunk: tuple(next(tokens) for _ in range(count))
@@ -44,13 +51,13 @@ def test_chunks_are_split_as_spacy_splits_them_by_shape_and_one_by_one(language,
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_chunks_of_one_shape_are_told_apart_by_special_cases_and_links(language):
-    twin, _, shapes = tools(language)
+    twin, _, by_shape = tools(language)
     for some in (["Mrs.", "Abc.", "Dr."], ["don't", "hon't"], ["abc.com", "abc.Com", "abc.coM"], ["(U.S.)", "(X.Y.)"]):
         for chunk in some * 2:
-            assert shapes.split([chunk]).flat == [token.text for token in twin(chunk)]
+            assert by_shape.split([chunk]).flat == [token.text for token in twin(chunk)]
 
 
 def test_a_long_chunk_has_no_shape():
-    twin, _, shapes = tools("en")
+    twin, _, by_shape = tools("en")
     chunk = "(a-b)," * LONGEST
-    assert shapes.split([chunk]).flat == [token.text for token in twin(chunk)]
+    assert by_shape.split([chunk]).flat == [token.text for token in twin(chunk)]
