@@ -80,12 +80,29 @@ def _chunked(texts: Sequence[str]) -> tuple[list[str], Places, Ints]:
     import pyarrow as pa
     from pyarrow import compute
 
-    lists: Any = compute.utf8_split_whitespace(pa.array(texts, type=pa.large_string()))
+    strings: Any = pa.array(texts, type=pa.large_string())
+    data = strings.buffers()[2]
+    plain = data is None or holds_plain_space_alone(np.frombuffer(data, dtype=np.uint8))
+    lists: Any = (compute.ascii_split_whitespace if plain else compute.utf8_split_whitespace)(strings)
     encoded = lists.flatten().dictionary_encode()
     distinct: list[str] = encoded.dictionary.to_pylist()
     counts_B = np.diff(lists.offsets.to_numpy()).astype(np.int64)
     # A text's ends may be white space, next to which Arrow has an empty chunk: it holds no token.
     return distinct, encoded.indices.to_numpy(), counts_B
+
+
+def holds_plain_space_alone(data: npt.NDArray[np.uint8]) -> bool:
+    """Is all white space in this UTF-8 of the kind that Arrow's splitting of ASCII knows (four times as fast)?"""
+    if bool((data - np.uint8(0x1C) < 4).any()):  # four of ASCII are white space to Python alone
+        return False
+    first = np.flatnonzero(data >= 0xC2)  # where a character of several bytes begins
+    one, two = data[first], data[first + 1]
+    three = data[np.minimum(first + 2, data.size - 1)]
+    two_bytes = (one == 0xC2) & ((two == 0x85) | (two == 0xA0))
+    punctuation = (two == 0x80) & ((three <= 0x8A) | (three == 0xA8) | (three == 0xA9) | (three == 0xAF))
+    three_bytes = (one == 0xE2) & (punctuation | ((two == 0x81) & (three == 0x9F)))
+    rare = ((one == 0xE1) & (two == 0x9A) | (one == 0xE3) & (two == 0x80)) & (three == 0x80)
+    return not bool((two_bytes | three_bytes | rare).any())
 
 
 def _seen_whole(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cluster.config.schema import Text
 from cluster.text.tokens.numbering import number, number_each
 from cluster.text.tokens.words import rules
+from cluster.text.tokens.words.chunks import holds_plain_space_alone
 from cluster.text.tokens.words.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "tr")
@@ -82,3 +83,20 @@ def test_a_spacy_that_splits_otherwise_is_asked_itself(monkeypatch: pytest.Monke
     with pytest.warns(UserWarning, match="its own tokenizer is used"):
         tokenizer = Tokenizer(Text())
     assert tokenizer("Don't go.") == ["do", "n't", "go", "."]
+
+
+def test_white_space_that_is_not_plain_is_seen_wherever_it_stands() -> None:
+    for code in [*range(0xD800), *range(0xE000, 0x30000)]:
+        letter = chr(code)
+        plain = not letter.isspace() or letter in " \t\n\v\f\r"
+        for text in (letter, f"a{letter}", f"{letter}é“"):
+            assert holds_plain_space_alone(np.frombuffer(text.encode(), dtype=np.uint8)) == plain, (text, code)
+
+
+def test_plain_white_space_is_split_as_the_other_kinds_are() -> None:
+    texts = ["", " ", "a", " a  b\t\nc\v\fd\re ", "“é” –\n😀"] * TEXTS_FOR_COLUMNS
+    plain, plain_words = number(texts, Tokenizer(Text()), Text())
+    other, other_words = number([*texts, "\u2003"], Tokenizer(Text()), Text())
+    assert plain_words == other_words
+    assert plain.tokens_N.tolist() == other.tokens_N.tolist()
+    assert plain.lengths_B.tolist() == other.lengths_B.tolist()[:-1]
