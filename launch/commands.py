@@ -235,7 +235,7 @@ def _prepare_again(run: RunFolder) -> None:
     if prepared.exists():
         return
     local.say(f"the prepared data of {run.path} is gone; preparing it again")
-    again = Path(local.answer("cluster.prepare", [str(run.recipe), "--json"])["prepared"])
+    again = Path(local.answer("cluster.prepare", [str(run.recipe), "--json", "--alone"])["prepared"])
     if again.name != prepared.name:  # the name is the fingerprint of sources and settings
         raise RunError(
             f"{run.path} was trained on data that cannot be made again: the sources have changed "

@@ -66,7 +66,7 @@ def test_train_prepares_trains_and_shows_the_score_beside_the_baseline(tmp_path,
     folder = tmp_path / "deep" / "run"
     assert main(["train", "sentiment", "train.epochs=1", "--run", str(folder)]) == 0
     assert [module for module, _ in programs] == ["cluster.prepare", "train", "cluster.baseline"]
-    assert programs[0][1] == ["sentiment", "train.epochs=1", "--json"]
+    assert programs[0][1] == ["sentiment", "train.epochs=1", "--json", "--alone"]
     assert "epochs = 1" in (folder / "recipe.toml").read_text()
     shown = capsys.readouterr().out
     assert "0.7500" in shown and "0.7000" in shown and f"muster predict {folder}" in shown
@@ -153,7 +153,7 @@ def test_resume_of_a_finished_run_shows_it_again(run, programs, capsys):
 def test_resume_prepares_again_what_was_cleared_away(run, tmp_path, programs, capsys):
     (tmp_path / "prepared").rmdir()
     assert main(["resume", str(run.path)]) == 0
-    assert programs[0] == ("cluster.prepare", [str(run.recipe), "--json"])
+    assert programs[0] == ("cluster.prepare", [str(run.recipe), "--json", "--alone"])
     finish_record = json.loads(run.record.read_text()) | {"prepared": str(tmp_path / "other")}
     run.record.write_text(json.dumps(finish_record))
     for path in (run.evaluation, run.verdict):
