@@ -266,9 +266,9 @@ class ShardReader:
                 self._copy_each(left, flat, rest * width)
         shortest = int(lengths.min())
         if shortest < width:
-            inside = np.arange(shortest, width, dtype=np.uint32) < lengths[:, None]
+            behind = np.arange(shortest, width, dtype=np.uint32) >= lengths[:, None]
             for rows in found:
-                rows[:, shortest:] *= inside
+                rows[:, shortest:][behind] = 0  # not times 0: what lies there may be no number
         return found
 
     def _windows(self, shard: int, which: int, width: int) -> Array:

@@ -106,6 +106,17 @@ def check_reading(reader, documents, beside, labels, sources, data):
     assert beside is None or packed.beside.tolist() == found_beside.tolist()
 
 
+def test_what_lies_behind_a_document_in_memory_is_never_seen(tmp_path, monkeypatch):
+    """It may be no number, which stays none however often it is multiplied by 0."""
+    prepared(tmp_path, [1, 9, 1, 9], layout="bag", shard_tokens=9)
+    reader = ShardReader(tmp_path, "train")
+    monkeypatch.setattr(shards, "ROWS_WORTH_WINDOWS", 1 << 20)  # row by row, into memory as it comes
+    monkeypatch.setattr(shards.np, "empty", lambda shape, dtype=float: np.full(shape, 255).astype(dtype) * np.nan
+                        if np.dtype(dtype).kind == "f" else np.full(shape, 1).astype(dtype))  # fmt: skip
+    _, lengths, weights = reader.padded(np.array([0, 1]))
+    assert lengths.tolist() == [1, 9] and weights[0, 1:].tolist() == [0.0] * 8
+
+
 def test_shards_hold_whole_documents_and_keep_their_size(tmp_path):
     prepared(tmp_path, [4, 4, 4, 25, 1, 9, 0], shard_tokens=10)
     entry = open_prepared(tmp_path).splits["train"]
