@@ -84,9 +84,20 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
     except MusterError as error:
         print(f"muster: {error}", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        print(f"muster: {without_right(error)}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it leaves
         return EXIT_DONE
     except KeyboardInterrupt:
         return EXIT_CTRL_C
     return EXIT_DONE if code is None else code
+
+
+def without_right(error: PermissionError) -> str:
+    """What is said where a file or folder that the user named, or one on the way to it, may not be used."""
+    return (
+        f"{error.filename or 'a file'} may not be used by this user ({error.strerror}): `namei -l` shows which folder "
+        "on the way refuses it. Change its rights, or name another."
+    )

@@ -21,7 +21,7 @@ from cluster.config.schema import Data, Linear, Lstm, Mlp, Multilabel, Recipe, R
 from cluster.data.manifest import open_prepared
 from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
-from cluster.errors import DataError, InfrastructureError, Interrupted, RecipeError
+from cluster.errors import DataError, InfrastructureError, Interrupted, PlanError, RecipeError
 from cluster.prepare import prepare, prepare_evaluation
 from cluster.text.preparation import progress as progress_module
 from cluster.text.preparation import team as team_module
@@ -447,6 +447,24 @@ def test_a_task_whose_task_0_does_not_come_says_so(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_who_is_in_a_team(environment, team):
     assert team_of(environment) == team
+
+
+@pytest.mark.parametrize(
+    "environment, said",
+    [
+        ({"WORLD_SIZE": "2"}, "RANK is not set, but it must be a whole number from 0 to 1:"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE = 'two', but it must be a whole number from 1 on:"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE = ''"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK = '2', but it must be a whole number from 0 to 1:"),  # nobody's part
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK = '-1'"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_WORLD_SIZE": "0"}, "LOCAL_WORLD_SIZE = '0'"),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, "SLURM_PROCID is not set"),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "7"}, "SLURM_PROCID = '7', but it must be a whole number from"),
+    ],
+)
+def test_an_environment_that_no_launcher_makes_is_refused(environment, said):
+    with pytest.raises(PlanError, match=f"^{said}.* --alone"):
+        team_of(environment)
 
 
 @pytest.mark.filterwarnings("ignore:Dictionary.create:DeprecationWarning")  # spaCy's use of sudachipy

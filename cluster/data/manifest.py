@@ -138,7 +138,10 @@ def open_prepared(folder: Path) -> Manifest:
     try:
         contents = json.loads(file_inside(folder, MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{folder} holds no {MANIFEST}: it is not prepared data, or unfinished. {way_out}") from None
+        raise DataError(
+            f"{folder} holds no {MANIFEST}: it is not prepared data, or damaged. Name a folder that `muster prepare` "
+            "printed; if this was one, remove it and prepare the data again."
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder / MANIFEST} cannot be read as JSON: {error}. {way_out}") from None
     return _manifest(folder, contents)
@@ -167,7 +170,7 @@ def checked_file(folder: Path, entry: FileEntry) -> Path:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(
-            f"{folder / entry.name} is in the manifest but cannot be opened ({error.strerror}): remove the folder "
+            f"{folder / entry.name} is in the manifest but cannot be opened ({error.strerror}). Remove the folder "
             "and prepare the data again."
         ) from None
     if size != entry.bytes:

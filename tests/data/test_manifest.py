@@ -175,7 +175,7 @@ def test_a_manifest_that_is_none(folder, text):
 
 def test_a_folder_without_a_manifest(tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DataError, match="not prepared data, or unfinished"):
+        with pytest.raises(DataError, match="not prepared data, or damaged"):
             open_prepared(path)
 
 

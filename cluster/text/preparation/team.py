@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.data.durable import write_atomically
-from cluster.errors import InfrastructureError
+from cluster.errors import InfrastructureError, PlanError
 
 TEAM = "team"
 """The file that tells the tasks that the folder is their task 0's."""
@@ -46,23 +46,29 @@ class Team:
 
 def team_of(environment: Mapping[str, str]) -> Team:
     """The tasks that torchrun or srun started (docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables";
-    slurm.schedmd.com/srun.html, "OUTPUT ENVIRONMENT VARIABLES"). A batch script itself is no task of a step."""
-    if int(environment.get("WORLD_SIZE", "1")) > 1:
+    slurm.schedmd.com/srun.html, "OUTPUT ENVIRONMENT VARIABLES"). A batch script itself is no task of a step.
+
+    Raises PlanError for variables that no launcher sets so.
+    """
+
+    def number(name: str, default: str, least: int, most: int = 1 << 31) -> int:
+        value = environment.get(name, default)
+        if re.fullmatch(r"[0-9]{1,9}", value) and least <= int(value) <= most:
+            return int(value)
+        said = f"{name} = {value!r}" if name in environment else f"{name} is not set"
+        raise PlanError(
+            f"{said}, but it must be a whole number from {least:,}{f' to {most:,}' if most < 1 << 31 else ' on'}: srun "
+            "or torchrun sets it for each task it starts. Start the tasks with one of them, or prepare with --alone."
+        )
+
+    if (tasks := number("WORLD_SIZE", "1", 1)) > 1:
         run = (environment.get(name, "") for name in ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"))
-        return Team(
-            task=int(environment["RANK"]),
-            tasks=int(environment["WORLD_SIZE"]),
-            tasks_of_node=int(environment.get("LOCAL_WORLD_SIZE", "1")),
-            name="torchrun " + " ".join(run),
-        )
-    if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        per_node = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
-        return Team(
-            task=int(environment["SLURM_PROCID"]),
-            tasks=int(environment["SLURM_STEP_NUM_TASKS"]),
-            tasks_of_node=int(per_node[0]) if per_node else 1,
-            name=f"srun {environment.get('SLURM_JOB_ID', '')}.{environment.get('SLURM_STEP_ID', '')}",
-        )
+        of_node = number("LOCAL_WORLD_SIZE", "1", 1, tasks)
+        return Team(number("RANK", "", 0, tasks - 1), tasks, of_node, "torchrun " + " ".join(run))
+    if (tasks := number("SLURM_STEP_NUM_TASKS", "1", 1)) > 1:
+        per_node = re.match(r"[1-9][0-9]*", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+        step = f"srun {environment.get('SLURM_JOB_ID', '')}.{environment.get('SLURM_STEP_ID', '')}"
+        return Team(number("SLURM_PROCID", "", 0, tasks - 1), tasks, int(per_node[0]) if per_node else 1, step)
     return Team()
 
 

@@ -25,8 +25,8 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
     """The files of one split, sorted, each once; a set of the catalogue is fetched if it is not there.
 
     A name of the catalogue beats a file of that name (write `./name` for the file); an existing file beats a glob.
-    Raises DataError: nothing matches, a folder that `datasets` did not save, an unknown extension, a set without that
-    split or not to be had.
+    Raises DataError: nothing matches, a folder that `datasets` did not save, an unknown extension, a pipe or a device,
+    a set without that split or not to be had.
     """
     found: dict[str, Path] = {}  # by absolute path: a file may be named in several ways
     for source in (sources,) if isinstance(sources, str) else sources:
@@ -34,6 +34,11 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
             found.setdefault(os.path.abspath(path), path)
     for path in found.values():
         kind_of(path)
+        if not path.is_file():  # a pipe would hold whoever opens it, a device may never end
+            raise DataError(
+                f"data.{slot}: {path} is no regular file (a pipe, a device?), but it is read more than once: write "
+                "what it gives to a file, and name that."
+            )
     return sorted(found.values())
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -374,10 +375,12 @@ def test_a_file_too_long_for_one_text(tmp_path, monkeypatch):
         ("movie_sentence", "did you mean movie-sentences"),
         ("a.text", "known are"),
         ("*.text", "known are"),
+        ("pipe.jsonl", "pipe.jsonl is no regular file"),  # opening it would wait for ever
     ],
 )
 def test_resolve_refuses(tmp_path, monkeypatch, source, message):
     monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.jsonl")
     written(tmp_path, "a.text", ROW)
     with pytest.raises(DataError, match=message):
         resolve(source, "train")
