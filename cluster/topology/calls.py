@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from cluster.topology.fact import Unread
+from cluster.topology.patience import in_time
 
 ENVIRONMENT = (
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
@@ -29,6 +30,8 @@ ENVIRONMENT = (
 )  # fmt: skip
 """The only variables that are ever looked at: none of them holds a secret."""
 PROGRAM_SECONDS = 2.0
+MESSAGE_BYTES = 8192  # the longest record of /dev/kmsg (linux/printk.h, PRINTK_MESSAGE_MAX, with its prefix)
+FOLDER_SECONDS = 1.0
 LIMITS = {"memlock": "RLIMIT_MEMLOCK", "nofile": "RLIMIT_NOFILE", "nproc": "RLIMIT_NPROC"}
 
 
@@ -53,9 +56,24 @@ def _limit(name: str) -> int | str:
     return "unlimited" if soft == resource.RLIM_INFINITY else int(soft)
 
 
+def _nearest(path: str) -> str:
+    """The path itself or the nearest folder above it that exists, links followed."""
+    return in_time(path, lambda: _existing(os.path.abspath(path)), FOLDER_SECONDS)
+
+
+def _existing(path: str) -> str:
+    while True:
+        try:
+            return os.path.realpath(path, strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.dirname(path) == path:
+                raise
+            path = os.path.dirname(path)
+
+
 def _room(path: str) -> dict[str, int]:
     """Of the file system that holds a folder: bytes and inodes, free for this user."""
-    found = os.statvfs(path)
+    found = in_time(path, lambda: os.statvfs(path), FOLDER_SECONDS)
     return {
         "size_bytes": found.f_frsize * found.f_blocks,
         "free_bytes": found.f_frsize * found.f_bavail,
@@ -65,7 +83,7 @@ def _room(path: str) -> dict[str, int]:
 
 
 def _writable(path: str) -> bool:
-    return os.access(path, os.W_OK | os.X_OK)
+    return in_time(path, lambda: os.access(path, os.W_OK | os.X_OK), FOLDER_SECONDS)
 
 
 def _addresses() -> dict[str, list[list[str]]]:
@@ -110,13 +128,50 @@ def _program(*words: str | int) -> str:
     except subprocess.TimeoutExpired:
         raise Unread("error", f"{words[0]} gave no answer in {PROGRAM_SECONDS:g} s") from None
     if done.returncode:
-        raise Unread("error", f"{words[0]} failed: {done.stderr.strip()[-200:]}")
+        raise Unread("error", f"{words[0]} failed: {done.stderr.strip().rpartition(chr(10))[2][-200:]}")
     return done.stdout.strip()
+
+
+def _kernel_log(word: str) -> dict[str, Any]:
+    """Messages of the kernel that hold a word, each with its second of this boot; and back to which second they go."""
+    lines: list[tuple[float, str]] = []
+    since: float | None = None
+    log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            try:
+                message = os.read(log, MESSAGE_BYTES)
+            except BlockingIOError:
+                break  # that was the last
+            except BrokenPipeError:
+                continue  # this one was overwritten meanwhile
+            head, _, words = message.decode("utf-8", "replace").partition(";")
+            if not words:
+                break
+            seconds = int(head.split(",")[2]) / 1e6
+            since = seconds if since is None else since
+            if word in words:
+                lines.append((seconds, words.partition("\n")[0]))
+    finally:
+        os.close(log)
+    if since is None:
+        raise Unread("unsupported", "the kernel's log is empty here, as in a container: nothing follows from that")
+    return {"since_seconds": since, "lines": lines}
+
+
+def _parents(pid: str | int) -> list[int]:
+    try:
+        return [parent.pid for parent in psutil.Process(int(pid)).parents()]
+    except psutil.NoSuchProcess:
+        raise Unread("absent", f"no process {pid} here (in a container, GPUs name processes of the host)") from None
+    except psutil.AccessDenied:
+        raise Unread("denied", f"process {pid} is not shown to this user") from None
 
 
 CALLS: dict[str, Callable[..., Any]] = {
     "affinity": _affinity,
     "limit": _limit,
+    "nearest": _nearest,
     "room": _room,
     "writable": _writable,
     "addresses": _addresses,
@@ -124,11 +179,13 @@ CALLS: dict[str, Callable[..., Any]] = {
     "place": _place,
     "environment": _environment,
     "program": _program,
+    "link": os.readlink,
     "hostname": socket.gethostname,
     "architecture": platform.machine,
     "python": platform.python_version,
     "time": time.time,
     "user": os.geteuid,
     "process": os.getpid,
-    "parents": lambda pid: [parent.pid for parent in psutil.Process(int(pid)).parents()],
+    "parents": _parents,
+    "kernel_log": _kernel_log,
 }

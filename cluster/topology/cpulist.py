@@ -1,14 +1,17 @@
 """The kernel's way to write sets of CPUs: 0-3,8 (docs.kernel.org/core-api/printk-formats.html, "bitmap")."""
 
+import re
 from collections.abc import Iterable
 
 
 def parsed(words: str) -> list[int]:
     """The numbers of `0-3,8`, in order. Raises ValueError for anything else."""
     found: set[int] = set()
-    for part in filter(None, words.strip().split(",")):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
+    for part in words.strip().split(",") if words.strip() else []:
+        run = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part)
+        if run is None or int(run[2] or run[1]) < int(run[1]):
+            raise ValueError(f"no list of CPUs: {words!r}")
+        found.update(range(int(run[1]), int(run[2] or run[1]) + 1))
     return sorted(found)
 
 

@@ -75,6 +75,22 @@ def reading(source: str, read: Callable[[], T], unit: str = "") -> Fact[T]:
         return unknown("error", f"not understood: {type(error).__name__}: {error}", source, unit)
 
 
+def first_known(first: Fact[T], *others: Callable[[], Fact[T]]) -> Fact[T]:
+    """Of several ways to a fact the first that tells it; where none does, why the first did not."""
+    for way in (lambda: first, *others):
+        fact = way()
+        if fact.known:
+            return fact
+    return first
+
+
+def value_of(fact: Fact[T]) -> T:
+    """For a fact that follows from another one. Raises Unread, with that one's reason."""
+    if fact.status != "ok" or fact.value is None:
+        raise Unread("error" if fact.status == "ok" else fact.status, fact.why)
+    return fact.value
+
+
 def unknown(status: Status, why: str, source: str = "", unit: str = "") -> Fact[Any]:
     return Fact(None, unit, source, status, why)
 

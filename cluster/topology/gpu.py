@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 from cluster.topology.fact import UNREAD, Fact, Live, record
-from cluster.topology.network import Network
-from cluster.topology.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class NvLink:
     link: int
     active: bool
     version: int
+    """NVML's number for it (nvmlNvlinkVersion_t): 6 is NVLink 4.0; 0 where it is not told."""
     peer: str
     """What is at its other end: `gpu`, `switch`, `cpu`, or `unknown` (an invisible peer in a virtual machine)."""
     peer_bus_id: str
@@ -123,6 +122,8 @@ class Gpu:
     """The CPUs near it, as in 0-31."""
     processes: Live[tuple[GpuProcess, ...]] = UNREAD
     nvlinks: Fact[tuple[NvLink, ...]] = UNREAD
+    c2c: Fact[bool] = UNREAD
+    """Joined to its CPU chip to chip, as in Grace Hopper."""
     fabric: Fact[str] = UNREAD
     """State of its registration with the NVSwitch fabric, with cluster UUID and clique."""
     xids: Live[tuple[Xid, ...]] = UNREAD
@@ -142,15 +143,14 @@ class Gpus:
     visible: Fact[tuple[str, ...]] = UNREAD
     """UUIDs in the order in which CUDA numbers them in this process."""
     paths: Fact[tuple[tuple[str, ...], ...]] = UNREAD
-    """GPU by GPU in order of index, as `nvidia-smi topo -m` names them: X, NV18, PIX, PXB, PHB, NODE, SYS."""
+    """GPU by GPU in order of index, as `nvidia-smi topo -m` names them: X, NV18, PIX, PXB, PHB, NODE, SYS; ? where it
+    is not told."""
     peers: Fact[tuple[tuple[str, ...], ...]] = UNREAD
-    """GPU by GPU: may one read the other's memory: X, OK, or NVML's reason why not."""
+    """GPU by GPU: may one read the other's memory, as `nvidia-smi topo -p2p r` names it: X, OK, CNS (chipset not
+    supported), GNS (GPU not), TNS (topology not), DR (disabled), NS (not supported), U or ? (not told)."""
     port_paths: Fact[tuple[tuple[str, ...], ...]] = UNREAD
-    """GPU by port, the ports in the order of `port_names`: PIX, PXB, PHB, NODE, SYS."""
+    """GPU by port, the ports in the order of `port_names`: PIX, PXB, PHB, NODE, SYS, ?."""
     port_names: tuple[str, ...] = ()
     """Ethernet interfaces and RDMA devices that are on the PCI bus."""
-
-
-def read_gpus(source: Source, network: Network) -> Gpus:
-    """All GPUs, and the ways between them and to the ports of `network`."""
-    return Gpus()
+    other_xids: Live[tuple[Xid, ...]] = UNREAD
+    """Of GPUs that NVML does not list, or whose place is not known."""

@@ -1,7 +1,21 @@
 """Which node this is, what runs on it, and what of the environment decides how a run behaves."""
 
-from cluster.topology.fact import UNREAD, Fact, Live, record
+import functools
+from datetime import UTC, datetime
+
+from cluster.topology import inside, versions
+from cluster.topology.fact import UNREAD, Fact, Live, Unread, first_known, reading, record, unknown, value_of
 from cluster.topology.source import Source
+
+BOOT = "/proc/sys/kernel/random/boot_id"
+DEVICE_TREE = "/proc/device-tree/model"
+DRIVER = "/proc/driver/nvidia/version"
+KERNEL = "/proc/sys/kernel/osrelease"
+PEER_MODULES = {
+    "nvidia_peermem": "/sys/module/nvidia_peermem/version",
+    "nv_peer_mem": "/sys/kernel/mm/memory_peers/nv_mem/version",
+}
+TARGETS = "share/cmake/Caffe2/Caffe2Targets.cmake"
 
 
 @record
@@ -52,8 +66,85 @@ class Software:
 
 
 def read_host(source: Source) -> Host:
-    return Host()
+    return Host(
+        name=reading("gethostname", lambda: str(source.call("hostname"))),
+        boot=_line(source, BOOT),
+        network_namespace=reading("/proc/self/ns/net", lambda: str(source.call("link", "/proc/self/ns/net"))),
+        product=first_known(
+            reading(f"{inside.DMI}/sys_vendor, product_name", lambda: inside.product(source)),
+            lambda: _line(source, DEVICE_TREE),
+        ),
+        hypervisor=inside.read_hypervisor(source),
+        container=inside.read_container(source),
+        time_utc=reading("clock", lambda: datetime.fromtimestamp(source.call("time"), UTC).isoformat()),
+        clock_skew_seconds=unknown("absent", "one node alone: no other clock to compare with", "the merging node", "s"),
+        uptime_seconds=reading("/proc/uptime", lambda: float(source.text("/proc/uptime").split()[0]), "s"),
+    )
 
 
 def read_software(source: Source) -> Software:
-    return Software()
+    """torch is not imported: what it was built with stands in its files."""
+    of_torch = functools.cache(lambda name: source.text(f"{source.call('place', 'torch')}/{name}"))
+    torch = _package(source, "torch")
+    cuda = reading("torch/version.py", lambda: versions.cuda(of_torch("version.py")))
+    return Software(
+        operating_system=first_known(
+            _system(source, "/etc/os-release"), lambda: _system(source, "/usr/lib/os-release")
+        ),
+        kernel=_line(source, KERNEL),
+        python=reading("sys.version", lambda: str(source.call("python"))),
+        muster=_package(source, "muster-train"),
+        torch=torch,
+        cuda=cuda,
+        cudnn=_library(source, cuda, "cudnn", "/usr/include/cudnn_version.h"),
+        nccl=_library(source, cuda, "nccl", "/usr/include/nccl.h"),
+        gloo=reading(f"torch/{TARGETS}", lambda: versions.gloo(of_torch(TARGETS), value_of(torch))),
+        numpy=_package(source, "numpy"),
+        spacy=_package(source, "spacy"),
+        scheduler=reading("sinfo --version, SLURM_JOB_ID", lambda: _scheduler(source)),
+        driver=reading(DRIVER, lambda: versions.driver(source.text(DRIVER))),
+        gpudirect=reading(", ".join(PEER_MODULES.values()), lambda: _gpudirect(source)),
+        environment=reading("environment, by a fixed list", lambda: dict(source.call("environment"))),
+    )
+
+
+def _package(source: Source, name: str) -> Fact[str]:
+    return reading(f"the package {name}", lambda: str(source.call("version", name)))
+
+
+def _line(source: Source, path: str) -> Fact[str]:
+    return reading(path, lambda: source.text(path))
+
+
+def _system(source: Source, path: str) -> Fact[str]:
+    return reading(path, lambda: versions.operating_system(source.text(path)))
+
+
+def _library(source: Source, cuda: Fact[str], name: str, header: str) -> Fact[str]:
+    """A library of NVIDIA's: as a package beside torch, else as the system has it."""
+    major = cuda.or_else("").partition(".")[0]
+    if not major:
+        return unknown(cuda.status, cuda.why, cuda.source)
+    return first_known(
+        _package(source, f"nvidia-{name}-cu{major}"),
+        lambda: reading(header, lambda: versions.header(source.text(header), name.upper())),
+    )
+
+
+def _scheduler(source: Source) -> str:
+    """Raises Unread."""
+    try:
+        return str(source.call("program", "sinfo", "--version"))
+    except Unread:
+        if "SLURM_JOB_ID" in source.call("environment"):
+            return "slurm"  # in a container of an allocation its client is often missing
+        raise
+
+
+def _gpudirect(source: Source) -> str:
+    """Raises Unread."""
+    for module, path in PEER_MODULES.items():
+        version = _line(source, path)
+        if version.known:
+            return f"{module} {version.value}"
+    raise Unread("absent", "neither nvidia_peermem nor nv_peer_mem is loaded (DMA-BUF needs no module)")

@@ -1,7 +1,10 @@
 """The record: all that is known of one node, or of several; as JSON, and back."""
 
+import datetime
 import functools
+import importlib.metadata
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +69,7 @@ class Cluster:
     curves: tuple[Curve, ...] = ()
     pairs: tuple[Pair, ...] = ()
     problems: tuple[str, ...] = ()
-    """What of the measurement between nodes failed, and why."""
+    """Who was turned away while the records came together, what of the measurement between nodes failed, and why."""
 
 
 @functools.cache
@@ -77,6 +80,15 @@ def _of_node() -> TypeAdapter[Node]:
 @functools.cache
 def _of_cluster() -> TypeAdapter[Cluster]:
     return TypeAdapter(Cluster)
+
+
+def cluster_of(nodes: Sequence[Node]) -> Cluster:
+    """Records of nodes as one, with who made it and when."""
+    return Cluster(
+        muster=importlib.metadata.version("muster-train"),
+        probed=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        nodes=tuple(nodes),
+    )
 
 
 def to_json(whole: Cluster | Node) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from cluster.topology.calls import call
 from cluster.topology.cpu import read_cpu, read_numa
-from cluster.topology.gpu import read_gpus
+from cluster.topology.gpus import read_gpus
 from cluster.topology.host import read_host, read_software
 from cluster.topology.memory import read_memory
 from cluster.topology.network import read_network

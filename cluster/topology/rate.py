@@ -8,8 +8,8 @@ class Rate:
     """One measured figure of a node: the median of its trials."""
 
     what: str
-    """memory_copy, matrix_product, device_memory, host_to_device, device_to_host, device_to_device, disk_write,
-    disk_read, small_files."""
+    """memory_copy, memory_triad, matrix_product, device_memory, host_to_device, device_to_host, device_to_device,
+    disk_write, disk_read, small_files."""
     where: str
     """What it was measured on: `numa 0`, `cpu`, a GPU's UUID, `UUID -> UUID`, or a folder."""
     how: str
@@ -77,7 +77,7 @@ class Pair:
     a: str
     b: str
     bytes_per_second: float
-    """One way, the other node's answer taken off: an exchange of both is not faster than its slower way."""
+    """Of the slower of both ways; each is measured alone, and the time of the other node's answer is taken off."""
     latency_seconds: float
     """Half a round trip of a small message."""
     limit: float | None = None

@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cluster.markup import Html, tag
 from launch.report import figures
-from launch.report.markup import Html, tag
 
 HEIGHT = 190  # pixels of a plot, without its axis
 MOST_POINTS = 240  # of one curve: more than that cannot be told apart on a screen

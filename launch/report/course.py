@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from cluster.markup import Html, tag
 from launch.report import charts, figures
 from launch.report.facts import Facts, Record, changed_settings
-from launch.report.markup import Html, tag
 from launch.report.tables import Section, fold, listed, section, table
 
 HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {

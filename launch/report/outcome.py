@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from cluster.markup import Html, tag
 from launch.report import charts, figures
 from launch.report.course import figure_of
 from launch.report.facts import Facts, Record
-from launch.report.markup import Html, tag
 from launch.report.tables import Section, fold, listed, section, table
 
 MOST_CLASSES = 120  # of a confusion matrix that is drawn whole

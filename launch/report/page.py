@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cluster.data.durable import write_atomically
 from cluster.errors import RunError
+from cluster.markup import Html, tag
 from cluster.runs import RunFolder
 from launch.report import course, outcome
 from launch.report.facts import Facts, gather
 from launch.report.figures import count
-from launch.report.markup import Html, tag
 from launch.report.tables import Section
 
 HERE = Path(__file__).parent

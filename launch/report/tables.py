@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from launch.report.markup import Html, tag
+from cluster.markup import Html, tag
 
 Column = tuple[str, str]
 """What stands above a column, and its class: "" words, "n" figures, or another of the style sheet."""

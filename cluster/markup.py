@@ -1,7 +1,8 @@
-"""HTML that cannot be broken by what stands in it: text is escaped unless it was built here.
+"""HTML and SVG that cannot be broken by what stands in them: text is escaped unless it was built here.
 
-The texts, labels and paths of a report come from data that nobody vouches for, so escaping is not left to the places
-that print them: `tag` escapes every plain string, and only `tag` and `join` make `Html`.
+The texts, labels and paths of a report come from data that nobody vouches for, and names in a picture from machines, so
+escaping is not left to the places that print them: `tag` escapes every plain string, and only `tag` and `join` make
+`Html`. What it writes is XML too, but for HTML's elements without an end.
 """
 
 import html
@@ -10,11 +11,12 @@ from typing import TypeAlias
 
 Value: TypeAlias = "str | int | float | None"
 VOID = frozenset({"br", "col", "hr", "meta"})
-# What has no place in HTML (or moves the cursor of whoever copies it) is shown as the picture of the character.
+# What has no place in HTML or XML (or moves the cursor of whoever copies it) is shown as the picture of the character.
 _SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {
     0x7F: 0x2421,
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+    **dict.fromkeys((0xFFFE, 0xFFFF), 0xFFFD),
 }
 
 
@@ -24,9 +26,14 @@ class Html(str):
     __slots__ = ()
 
 
+def visible(words: str) -> str:
+    """Words without characters that would move a cursor or end a document: each is shown as its picture."""
+    return words.translate(_SHOWN)
+
+
 def text(words: str) -> Html:
     """A string as text of a page, or as the value of an attribute."""
-    return words if isinstance(words, Html) else Html(html.escape(words.translate(_SHOWN), quote=True))
+    return words if isinstance(words, Html) else Html(html.escape(visible(words), quote=True))
 
 
 def tag(name: str, /, *content: str | None, **attributes: Value) -> Html:
