@@ -21,11 +21,24 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Recipe
 from cluster.data.manifest import open_prepared
-from cluster.errors import EXIT_CHECKPOINTED, EXIT_DONE, DataError, Interrupted, MusterError
+from cluster.errors import (
+    EXIT_CHECKPOINTED,
+    EXIT_DONE,
+    EXIT_WRONG_INPUT,
+    DataError,
+    InfrastructureError,
+    Interrupted,
+    MusterError,
+    without_right,
+)
+from cluster.plan.placement import place
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.runs import RunFolder, locked, open_run, read_json
+from cluster.topology.health.judge import before_start
+from cluster.topology.node import cluster_of
 from cluster.training.faults import ATTEMPT, PARENT, STOP_SIGNALS, die_with_parent
 from cluster.training.parallel import machine
+from cluster.training.site import hand_down, node_of, refuse_unfit, write_record
 from cluster.training.verdict import verdict_of, write_verdict
 
 SHUTDOWN_SECONDS = 120
@@ -68,6 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MusterError as error:
         print(f"muster: {error}", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        print(f"muster: {without_right(error)}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
 
 
 def _quieten_torch() -> None:
@@ -90,14 +106,23 @@ def train(run: RunFolder, recipe: Recipe, overrides: list[str]) -> int:
     """One attempt at a run: start the ranks, wait, write the verdict. Returns its exit code."""
     with locked(run):
         attempt = run.attempts()
+        node = node_of(run.path, Path(read_json(run.record)["prepared"]))
+        try:
+            refuse_unfit(before_start(node), recipe, _say)
+        except InfrastructureError as error:
+            write_verdict(run, "infrastructure", str(error), attempt=attempt)
+            raise
         here = machine()
         plan = make_plan(recipe, here)
         if run.plan.exists():
             plan = keep_stored(plan, read_json(run.plan), recipe)
-        _say(describe(plan, here))
+        placement = place(node, plan, recipe, ranks_of_node=plan.ranks)
+        _say("\n  ".join([describe(plan, here), *placement.reasons]))
         if run.plan.exists() and (differences := plan.differences(read_json(run.plan))):
             _say(f"not bit-equal to the attempts before: {', '.join(differences)}")
         run.attempt_logs(attempt).mkdir(parents=True)
+        write_record(run, cluster_of([node]))
+        hand_down(placement)
         os.environ[ATTEMPT] = str(attempt)
         failures = _run_ranks(run, attempt, plan, ["cluster.train", "--resume", str(run.path), *overrides])
         return _conclude(run, attempt, failures)
@@ -109,6 +134,7 @@ def evaluate(run: RunFolder, recipe: Recipe, data: Path | None, overrides: list[
         prepared, unknown = _evaluation_data(run, recipe, data, Path(scratch) / "data")
         here = machine()
         plan = make_plan(recipe, here)
+        hand_down(place(node_of(run.path, prepared), plan, recipe, ranks_of_node=plan.ranks))
         print(describe(plan, here), file=sys.stderr, flush=True)
         output = Path(scratch) / "scores.json"
         logs = RunFolder(Path(scratch))

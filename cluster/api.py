@@ -41,7 +41,8 @@ from cluster.errors import (
     RunError,
     TrainingError,
 )
-from cluster.loader import LoadedStep, StepLoader, fuse_tokens, loader_threads
+from cluster.loader import LoadedStep, StepLoader, fuse_tokens
+from cluster.plan.placement import loader_threads
 from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
 from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
@@ -103,7 +104,7 @@ def steps(
         fuse_tokens=fuse_tokens(recipe.train),
         device=torch.device("cpu"),
         weigh=build_task(recipe.task, reader.manifest).weight,
-        threads=loader_threads(recipe.train, torch.device("cpu")),
+        threads=loader_threads(recipe.train, "cpu", threads=1),
     )
     return _loaded(loader)
 

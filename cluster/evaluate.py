@@ -18,6 +18,7 @@ from cluster.training.checkpoint import verify_folder
 from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
 from cluster.training.scoring import evaluate
+from cluster.training.site import handed_down
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def _evaluate_run(options: argparse.Namespace) -> None:
     recipe = from_toml_with(run.recipe.read_text(), options.overrides)
     plan = make_plan(recipe, machine(), ranks=environment())
     verify_folder(run.model)
-    with started(plan, recipe.train.strict) as world:
+    with started(plan, recipe.train.strict, handed_down()) as world:
         model, description = load_for_inference(run.model, str(world.device))
         if plan.precision == "float64":
             model = model.double()

@@ -21,8 +21,6 @@ from cluster.data.shards import Reader
 STEPS_AHEAD = 4
 """Steps gathered before they are asked for, and one more for each thread: enough to hide a window's planning (about
 10 ms) behind training."""
-THREADS_FOR_A_GPU = 2
-"""One goes on gathering while the other waits for a copy."""
 ALIGNMENT_BYTES = 64
 """What the places of arrays in one buffer are multiples of: any type may begin there."""
 
@@ -295,14 +293,6 @@ class StepLoader:
 def fuse_tokens(train: Train) -> int:
     """Tokens up to which training fuses a rank's micro-batches of a step into one forward; 0 keeps each alone."""
     return 0 if train.strict else train.micro_batch_tokens
-
-
-def loader_threads(train: Train, device: torch.device) -> int:
-    """Threads that gather ahead for one rank. None on a CPU unless asked for: there they take their time from the cores
-    that train (measured on 2 cores: half again as long a step for a small model)."""
-    if train.loader_threads == "auto":
-        return THREADS_FOR_A_GPU if device.type == "cuda" else 0
-    return train.loader_threads
 
 
 def fuse_share(

@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "plan.json"
 
     @property
+    def topology(self) -> Path:
+        """The record of the machines that the last attempt ran on (`muster probe`); each checkpoint has its own."""
+        return self.path / "topology.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON object a line: every logged step, every evaluation."""
         return self.path / "metrics.jsonl"

@@ -31,6 +31,7 @@ from cluster.data.shards import ShardReader
 from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
+from cluster.plan.placement import Placement
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
@@ -43,6 +44,7 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
 from cluster.training.scoring import evaluate, evaluation_sums
+from cluster.training.site import arrive, keep_record
 from cluster.training.verdict import verdict_of, write_verdict
 
 
@@ -79,15 +81,19 @@ def _train(options: argparse.Namespace) -> None:
 
 def _attempt(run: RunFolder, recipe: Recipe) -> None:
     """One start of a run's processes, as one of them."""
-    manifest = open_prepared(Path(read_json(run.record)["prepared"]))
+    prepared = Path(read_json(run.record)["prepared"])
+    manifest = open_prepared(prepared)
     plan = make_plan(recipe, machine(), ranks=environment())
     if run.plan.exists():
         plan = keep_stored(plan, read_json(run.plan), recipe)
-    with _held(run), started(plan, recipe.train.strict) as world, StopFlag().listening() as stop:
+    placement, node = arrive(run.path, prepared, plan, recipe)
+    with _held(run), started(plan, recipe.train.strict, placement) as world, StopFlag().listening() as stop:
         if world.rank == 0:
             run.verdict.unlink(missing_ok=True)  # of the attempt before
+        if node is not None:
+            keep_record(run, recipe, node, world)
         attempt = int(os.environ.get(ATTEMPT, run.attempts() - 1))
-        trainer, state = _build(run, recipe, manifest, plan, world, stop)
+        trainer, state = _build(run, recipe, manifest, plan, placement, world, stop)
         try:
             state = fit(trainer, state)
         except Interrupted as interruption:
@@ -147,7 +153,13 @@ def _held(run: RunFolder) -> Any:
 
 
 def _build(
-    run: RunFolder, recipe: Recipe, manifest: Manifest, plan: Plan, world: World, stop: StopFlag
+    run: RunFolder,
+    recipe: Recipe,
+    manifest: Manifest,
+    plan: Plan,
+    placement: Placement,
+    world: World,
+    stop: StopFlag,
 ) -> tuple[Trainer, TrainState]:
     """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
     reader = ShardReader(manifest.folder, "train")
@@ -165,7 +177,7 @@ def _build(
     if state.step == 0:
         begin(model, recipe.model, manifest, world, notes.append)
     keep_frozen_rows(model)
-    total_steps = _fixed_at_first_start(run, recipe, plan, order, world)
+    total_steps = _fixed_at_first_start(run, recipe, plan, placement, order, world)
     if recipe.train.compile:
         model.compile()
     task = build_task(recipe.task, manifest)
@@ -187,6 +199,7 @@ def _build(
         model=wrapped(model, world),
         optimizer=optimizer,
         reader=reader,
+        loader_threads=placement.loader_threads,
         order=order,
         total_steps=total_steps,
         checkpoints=checkpoints,
@@ -227,11 +240,13 @@ def _restore(
     return state
 
 
-def _fixed_at_first_start(run: RunFolder, recipe: Recipe, plan: Plan, order: Order, world: World) -> int:
+def _fixed_at_first_start(
+    run: RunFolder, recipe: Recipe, plan: Plan, placement: Placement, order: Order, world: World
+) -> int:
     """Store what the bits depend on at the first start, compare with it later. Returns the run's steps. A
     collective."""
     if world.rank == 0:
-        print(describe(plan, machine()), flush=True)
+        print("\n  ".join([describe(plan, machine()), *placement.reasons]), flush=True)
         if run.plan.exists():
             differences = plan.differences(read_json(run.plan))
             if differences:
@@ -247,6 +262,7 @@ def _fixed_at_first_start(run: RunFolder, recipe: Recipe, plan: Plan, order: Ord
                     "learning rate never reaches its peak."
                 )
             contents = dataclasses.asdict(plan) | {"total_steps": total, "documents": len(order.lengths)}
+            contents["placement"] = dataclasses.asdict(placement)  # for people: each attempt finds out its own
             write_atomically(run.plan, json.dumps(contents, indent=2).encode() + b"\n")
     world.barrier()
     stored = read_json(run.plan).get("total_steps")

@@ -2,17 +2,22 @@
 
 import contextlib
 import glob
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.errors import DataError
+from cluster.plan.placement import cores_of
 from cluster.plan.plan import Machine
+from cluster.topology.calls import call
+from cluster.topology.cpu import read_cpu
+from cluster.topology.cuda import VISIBLE, Device, chosen
+from cluster.topology.fact import Unread
+from cluster.topology.node import Node
+from cluster.topology.nvidia import asker, slices
+from cluster.topology.source import Live, Source
 from launch import local
 
 WORDS = ("auto", "none")  # of data.validation and data.test: no source
@@ -21,45 +26,29 @@ BFLOAT16_GAINS_FROM = (8, 0)  # compute capability
 
 def machine() -> Machine:
     """What the driver says of this machine, without torch: a torch built without CUDA still finds no GPU."""
-    names, gains = _gpus()
-    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count() or 1
+    source = Live(call)
+    names, gains = gpus(source)
+    cores, _ = cores_of(Node(name="", cpu=read_cpu(source)))
     return Machine(cores=cores, gpus=len(names), gpu_name=names[0] if names else "", bfloat16_gains=gains)
 
 
-def _gpus() -> tuple[list[str], bool]:
+def gpus(source: Source) -> tuple[list[str], bool]:
     """Names of the GPUs this process may use, and whether all of them gain by bfloat16."""
-    import pynvml
-
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        source.call("nvmlInit")
+        askers = [asker(source, index) for index in range(source.call("nvmlDeviceGetCount"))]
+    except Unread:
         return [], False  # no driver, or no rights to ask it
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        names = [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
-        capable = [
-            tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)) >= BFLOAT16_GAINS_FROM for handle in handles
-        ]
-    except pynvml.NVMLError:
-        return [], False
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
-    seen = visible(len(names), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return names[:seen], all(capable[:seen]) and seen > 0
-
-
-def visible(gpus: int, wish: str | None) -> int:
-    """How many of a machine's GPUs CUDA shows; `wish` is CUDA_VISIBLE_DEVICES. CUDA stops at the first bad entry."""
-    if wish is None:
-        return gpus
-    count = 0
-    for entry in wish.split(","):
-        number = entry.strip()
-        if not (number.startswith(("GPU-", "MIG-")) or (number.isdigit() and int(number) < gpus)):
-            break
-        count += 1
-    return min(count, gpus)
+    devices: list[Device] = []
+    gains: dict[str, tuple[str, bool]] = {}
+    for one in askers:
+        with contextlib.suppress(Unread):  # lost, or not granted: CUDA does not show it either
+            capable = tuple(one.ask("nvmlDeviceGetCudaComputeCapability")) >= BFLOAT16_GAINS_FROM
+            name, pieces = str(one.ask("nvmlDeviceGetName")), [piece.uuid for piece in slices(one)]
+            devices.append(Device(str(one.ask("nvmlDeviceGetUUID")), name, "", tuple(pieces)))
+            gains |= {uuid: (name, capable) for uuid in (devices[-1].uuid, *pieces)}
+    shown = [gains[uuid] for uuid in chosen(devices, source.call("environment").get(VISIBLE))]
+    return [name for name, _ in shown], bool(shown) and all(capable for _, capable in shown)
 
 
 def missing_sources(recipe: Recipe) -> list[str]:

@@ -5,9 +5,10 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError, PlanError
+from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError, PlanError, without_right
 from launch.teach import COMMANDS, HEAD, TAIL, Command
 
 Add = Callable[[argparse.ArgumentParser], None]
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MusterError as error:
         print(f"muster: {error}", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        print(f"muster: {without_right(error)}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
         print("muster: stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -71,6 +75,12 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
             local.become("cluster.text.sets.catalogue", arguments)
         if name == "inspect" and options.what == "data":
             local.become("cluster.survey", _of_survey(options))
+        if name == "check" and not (options.recipe or options.node):
+            raise PlanError(
+                "muster check needs a recipe (`muster recipes` lists some), or --node to check the machine."
+            )
+        if name == "probe" or (name == "check" and options.node):
+            return _probe_or_check(name, options)
         from launch import commands
 
         work: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -92,6 +102,22 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
         return code
     except local.ChildFailed as failed:
         return failed.exit_code
+
+
+def _probe_or_check(name: str, options: argparse.Namespace) -> int:
+    from launch.probe import command
+
+    if name == "check":
+        return command.check(options)
+    words = options.words
+    if not words:
+        return command.probe(options)
+    if words[0] == "diff" and len(words) == 3:
+        return command.diff(options)
+    raise PlanError(
+        f"muster probe {' '.join(words)}: there is `muster probe` for this machine or allocation, and `muster probe "
+        "diff A B` for two records or runs."
+    )
 
 
 def overview() -> str:
@@ -198,6 +224,44 @@ def _verify(built: argparse.ArgumentParser) -> None:
     built.add_argument("data", metavar="DATA", help="a folder that `muster prepare` printed, or of a run")
 
 
+def _probe(built: argparse.ArgumentParser) -> None:
+    built.add_argument("words", nargs="*", default=[], metavar="diff A B", help="compare two records, or two runs")
+    _asked(built)
+    built.add_argument("--svg", type=_file, metavar="FILE", help="write the picture")
+    built.add_argument("--html", type=_file, metavar="FILE", help="write one page with picture and tables")
+    built.add_argument("--save", type=_file, metavar="FILE", help="write the record, to compare with later")
+    built.add_argument("--record", type=_file, metavar="FILE", help="write all that this machine was asked and said")
+    built.add_argument("--schema", action="store_true", help="print the JSON Schema of a record")
+
+
+def _check(built: argparse.ArgumentParser) -> None:
+    built.add_argument(
+        "recipe", metavar="RECIPE", nargs="?", help="a shipped recipe (`muster recipes`) or the path of a .toml file"
+    )
+    built.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="settings, as in train.epochs=3")
+    built.add_argument("--node", action="store_true", help="check the machine instead, or each node of the allocation")
+    _asked(built)
+
+
+def _asked(built: argparse.ArgumentParser) -> None:
+    """What every question to machines has."""
+    built.add_argument(
+        "--measure",
+        type=_seconds,
+        nargs="?",
+        const=30.0,
+        default=0.0,
+        metavar="SECONDS",
+        help="measure rates too, for about so long (default: 30)",
+    )
+    built.add_argument("--wait", type=_seconds, metavar="SECONDS", help="for other nodes' records (default: 20)")
+    built.add_argument(
+        "--folder", action="append", default=[], metavar="ROLE=PATH", help="a folder to look at, as in data=/scratch"
+    )
+    built.add_argument("--replay", metavar="FILE", help="ask the machine of a recording (probe --record) instead")
+    built.set_defaults(record=None)
+
+
 def _nothing(built: argparse.ArgumentParser) -> None:
     pass
 
@@ -209,7 +273,7 @@ ARGUMENTS: dict[str, Add] = {
     "evaluate": _evaluate,
     "report": _report,
     "prepare": _recipe,
-    "check": _recipe,
+    "check": _check,
     "baseline": _recipe,
     "recipes": _nothing,
     "explain": _explain,
@@ -217,6 +281,7 @@ ARGUMENTS: dict[str, Add] = {
     "data": _data,
     "inspect": _inspect,
     "verify": _verify,
+    "probe": _probe,
 }
 
 
@@ -224,6 +289,23 @@ def _whole(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, at least 1")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds between 0 and 86,400")
+    return seconds
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: it must be a file in a folder that is there")
+    return path
 
 
 def _range(text: str) -> tuple[int, int]:

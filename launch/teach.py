@@ -80,11 +80,28 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster prepare my.toml text.vocabulary_size=20000 --json""",
     ),
     "check": Command(
-        "say all that is wrong with a recipe, and start nothing",
-        "Check a recipe: its settings, its sources, and whether this machine has what it asks for.",
+        "say all that is wrong with a recipe, or with this machine, and start nothing",
+        "Check a recipe: its settings, its sources, and whether this machine has what it asks for. With --node, check\n"
+        "the machine itself, or each node of the allocation: code 0 if it is fit to train, 75 if it is not.",
         """examples:
   muster check my.toml
-  muster check sentiment launch.ranks=4 --json""",
+  muster check sentiment launch.ranks=4 --json
+  muster check --node                          disks, limits, GPUs, network: what is wrong, and what to do
+  muster check --node --measure                under load, too""",
+    ),
+    "probe": Command(
+        "what this machine is, or all nodes of an allocation: facts, rates, a picture",
+        "Every fact of a node that decides how a run fares, each with its source, or with the reason why it cannot be\n"
+        "had: processors, memory, GPUs, network, storage, limits, versions. Inside a Slurm allocation, or started by\n"
+        "srun or torchrun, all nodes are probed and merged. --measure adds how fast it really is.",
+        """examples:
+  muster probe
+  muster probe --measure                       memory, products, disks, GPUs, and the network between nodes
+  muster probe --html node.html                one page with the picture and every table
+  muster probe --save monday.json
+  muster probe diff monday.json friday.json    what has changed; also two runs: muster probe diff runs/a runs/b
+  muster probe --json | jq '.nodes[].cpu.model.value'
+  srun -N 4 --ntasks-per-node=1 muster probe""",
     ),
     "baseline": Command(
         "scikit-learn's TF-IDF and a linear model on the same split",

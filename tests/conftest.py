@@ -94,6 +94,17 @@ def cache_of_prepared_data(tmp_path_factory):
     return cache
 
 
+@pytest.fixture(scope="session")
+def slurm():
+    """A real Slurm of two nodes on this machine: see `cluster_of_two/slurm.py`."""
+    from tests.cluster_of_two.slurm import Slurm, why_not
+
+    if why := why_not():
+        pytest.skip(why)
+    with Slurm() as slurm:
+        yield slurm
+
+
 GOOD = ["bright", "warm", "clever", "honest", "lively", "tender", "graceful", "witty"]
 BAD = ["dull", "cold", "clumsy", "tedious", "hollow", "shrill", "careless", "stale"]
 PLAIN = [

@@ -3,10 +3,14 @@
 Each case works in a house of its own (data, recipe, cache with prepared data, two runs), which must come out as it was.
 """
 
+import ctypes
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,7 +278,7 @@ PREPARED = [
     train(
         "missing column",
         damage=lambda h: (h.prepared / "test/labels").unlink(),
-        says=("test/labels", "cannot be opened", "remove the folder"),
+        says=("test/labels", "cannot be opened", "Remove the folder and prepare the data again."),
     ),
     train(
         "missing manifest",
@@ -426,6 +430,45 @@ def test_bad_input(case, house, muster):
     assert ended.err.count("muster:") + ended.err.count(": error:") == 1, ended.err
     assert "Traceback" not in ended.err and not ended.out
     assert house.contents() == before
+
+
+def drop_rights():
+    """Root may read all; without these two capabilities it has the rights of any user (man 7 capabilities)."""
+    cap_dac_override, cap_dac_read_search, pr_capbset_drop = 1, 2, 24
+    for capability in (cap_dac_override, cap_dac_read_search):
+        ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "command, barred",
+    [
+        (["prepare", "{root}/recipe.toml"], "{root}"),
+        (["prepare", "{root}/recipe.toml"], "{root}/data"),
+        (["train", "{root}/recipe.toml", "--run", "{root}/runs/new"], "{prepared}"),
+        (["evaluate", "{root}/runs/finished", "--data", "{root}/data/test.jsonl"], "{root}/data"),
+        (["verify", "{prepared}"], "{prepared}"),
+        (["verify", "{prepared}"], "{prepared}/train"),
+        (["prepare", "{root}/recipe.toml", "train.seed=1"], "{prepared}/manifest.json"),
+    ],
+)
+def test_what_the_user_has_no_right_to(house, command, barred):
+    places = {"root": house.root, "prepared": house.prepared}
+    path = Path(barred.format(**places))
+    rights = path.stat().st_mode
+    path.chmod(0)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "launch", *(word.format(**places) for word in command)],
+            env=os.environ | {"MUSTER_CACHE": str(house.root / "cache"), "PYTHONPATH": str(Path(__file__).parents[1])},
+            preexec_fn=drop_rights,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        path.chmod(rights)
+    assert ended.returncode == 2 and not ended.stdout
+    assert "Permission denied" in ended.stderr and str(path) in ended.stderr
+    assert ended.stderr.count("muster:") == 1 and "Traceback" not in ended.stderr
 
 
 def test_data_that_cannot_be_made_again_is_no_reason_to_touch_the_run(house, muster):

@@ -13,7 +13,8 @@ from cluster.data.order import Order, OrderSettings, StepSize
 from cluster.data.sequences import Sequences
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError
-from cluster.loader import Gather, PackedBatch, Ring, StepLoader, loader_threads
+from cluster.loader import Gather, PackedBatch, Ring, StepLoader
+from cluster.plan.placement import loader_threads
 from tests.data.test_shards import prepared
 
 SOAK = bool(os.environ.get("MUSTER_SOAK"))
@@ -212,11 +213,19 @@ def recipe_of_train(train):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "expected"),
-    [("auto", "cpu", 0), ("auto", "cuda", 2), (0, "cuda", 0), (3, "cpu", 3), (3, "cuda", 3)],
+    ("wanted", "device", "threads", "expected"),
+    [
+        ("auto", "cpu", 8, 0),
+        ("auto", "cuda", 8, 2),
+        ("auto", "cuda", 2, 1),  # one core is left to the rank itself
+        ("auto", "cuda", 1, 1),
+        (0, "cuda", 8, 0),
+        (3, "cpu", 1, 3),
+        (3, "cuda", 1, 3),
+    ],
 )
-def test_threads_of_a_rank(wanted, device, expected):
-    assert loader_threads(Train(loader_threads=wanted), torch.device(device)) == expected
+def test_threads_of_a_rank(wanted, device, threads, expected):
+    assert loader_threads(Train(loader_threads=wanted), device, threads) == expected
 
 
 def arrays_of(chance, rows):

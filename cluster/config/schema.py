@@ -7,7 +7,7 @@ Plain frozen dataclasses; pydantic checks them at the door (`config/load.py`). T
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from annotated_types import Ge, Gt, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field
 
 T = TypeVar("T")
@@ -343,7 +343,7 @@ class Train:
     """Steps between two checkpoints."""
     keep_checkpoints: Annotated[int, Ge(1)] = 2
     """Newest checkpoints kept."""
-    loader_threads: Annotated[int, Ge(0)] | Auto = "auto"
+    loader_threads: Annotated[int, Ge(0), Le(256)] | Auto = "auto"
     """Threads of each rank that gather steps ahead; what a step holds does not depend on it. 0 gathers a step when it
     is asked for. `auto`: 2 for a GPU, 0 on a CPU, where they would take their time from the cores that train."""
     log_steps: Positive = 10
@@ -377,7 +377,17 @@ class Launch:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: GPUs if there are any."""
     threads: Positive | Auto = "auto"
-    """CPU threads of each rank. `auto`: this process's cores divided by the ranks."""
+    """CPU threads of each rank. `auto`: the cores that this process may use (physical ones, within its quota) divided
+    by the ranks."""
+    bind: Literal["auto", "none"] = "auto"
+    """`auto`: where there are several NUMA nodes, each rank keeps to the CPUs of its own, with a GPU to those near it.
+    `none`: ranks run on any CPU."""
+    interface: Annotated[str, Field(pattern=r"^[^/\s,^]{1,15}$")] = "auto"
+    """Network interface of the ranks' collectives, on every node. `auto`: the way to rank 0's node; on one node the
+    loopback for gloo, and what NCCL finds."""
+    health: Literal["check", "warn", "off"] = "check"
+    """The node's health before each start. `check`: a node that fails stops the run with exit code 75; `warn`: it is
+    said, and the run starts; `off`: nobody looks."""
 
 
 @section

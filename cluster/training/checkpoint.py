@@ -1,6 +1,7 @@
 """Checkpoints: a new folder each, written beside, fsynced, renamed; verified before a byte of it is used.
 
-    000050/  model.safetensors  optimizer.safetensors  state.json  manifest.json (size and SHA-256 of each)
+    000050/  model.safetensors  optimizer.safetensors  state.json  topology.json
+             manifest.json (size and SHA-256 of each)
 
 Rank 0 writes; every rank reads. No generator states: all chance is drawn from (seed, step, micro-batch).
 """
@@ -177,10 +178,15 @@ class Checkpoints:
         written = write_tensors(
             folder,
             {"model.safetensors": weights, "optimizer.safetensors": moments},
-            {"state.json": json.dumps(state.to_json() | {"order": self.order}, indent=2)},
+            {"state.json": json.dumps(state.to_json() | {"order": self.order}, indent=2)} | self._machines(),
         )
         self._prune(state)
         return written
+
+    def _machines(self) -> dict[str, str]:
+        """What it was made on, if that is known, so that a run that moved can be told apart."""
+        record = self.run.topology
+        return {record.name: record.read_text(encoding="utf-8")} if record.exists() else {}
 
     def commit_best(self, step: int, model: nn.Module) -> None:
         """Save the weights of the best evaluation so far."""

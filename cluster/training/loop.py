@@ -16,7 +16,7 @@ from cluster.data.order import Order
 from cluster.data.permutation import mix
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, Interrupted, NonFiniteError
-from cluster.loader import LoadedStep, StepLoader, fuse_tokens, loader_threads
+from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.metrics import LOWER_IS_BETTER
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Task
@@ -40,6 +40,7 @@ class Trainer:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     reader: ShardReader
+    loader_threads: int
     order: Order
     total_steps: int
     checkpoints: Checkpoints
@@ -67,7 +68,7 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
         fuse_tokens=fuse_tokens(trainer.recipe.train),
         device=trainer.world.device,
         weigh=trainer.task.weight,
-        threads=loader_threads(trainer.recipe.train, trainer.world.device),
+        threads=trainer.loader_threads,
     )
     pace = Pace(trainer.model)
     checks = StepChecks(trainer)

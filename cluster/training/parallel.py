@@ -11,14 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
-import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cluster.errors import DeviceError, Interrupted
-from cluster.plan.plan import Machine, Plan
+from cluster.plan.placement import INTERFACE_VARIABLE, Placement, cores_of
+from cluster.plan.plan import Device, Machine, Plan
+from cluster.topology.calls import call
+from cluster.topology.cpu import read_cpu
+from cluster.topology.cpulist import parsed
+from cluster.topology.node import Node
+from cluster.topology.source import Live
 
 BUCKET_MEBIBYTES = 25
 """Gradients are summed in buckets of this size (torch's default); the order of summation, so the bits, depend on it."""
@@ -57,6 +62,36 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
+    def gather_bytes(self, words: bytes) -> list[bytes]:
+        """What each rank says, on every rank. Two collectives."""
+        if self.size == 1:
+            return [words]
+        sizes = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.size)]
+        dist.all_gather(sizes, torch.tensor([len(words)], device=self.device))
+        longest = max(int(size.item()) for size in sizes)  # the host waits for the device here
+        padded = torch.zeros(max(longest, 1), dtype=torch.uint8)
+        padded[: len(words)] = torch.frombuffer(bytearray(words), dtype=torch.uint8) if words else padded[:0]
+        told = [torch.empty_like(padded, device=self.device) for _ in range(self.size)]
+        dist.all_gather(told, padded.to(self.device))
+        return [bytes(one[: int(size.item())].cpu().numpy()) for one, size in zip(told, sizes, strict=True)]
+
+    def first_words(self, words: str) -> str:
+        """What the lowest rank that has something to say says, on every rank; "" if none has. A collective."""
+        if self.size == 1:
+            return words
+        teller = torch.tensor(self.rank if words else self.size, device=self.device)
+        dist.all_reduce(teller, dist.ReduceOp.MIN)
+        if (rank := int(teller.item())) == self.size:
+            return ""
+        said = bytearray(words.encode("utf-8", "surrogatepass"))  # a file name may be no text
+        length = torch.tensor(len(said), device=self.device)
+        dist.broadcast(length, src=rank)
+        if rank != self.rank:
+            said = bytearray(int(length.item()))
+        letters = torch.frombuffer(said, dtype=torch.uint8).to(self.device)
+        dist.broadcast(letters, src=rank)
+        return bytes(letters.tolist()).decode("utf-8", "surrogatepass")
+
     def barrier(self) -> None:
         """Wait for every rank. A collective."""
         if self.size > 1:
@@ -88,7 +123,7 @@ def machine() -> Machine:
     """What torch and the operating system say of this node."""
     gpus = torch.cuda.device_count()
     return Machine(
-        cores=len(os.sched_getaffinity(0)) if platform.system() == "Linux" else psutil.cpu_count() or 1,
+        cores=cores_of(Node(name="", cpu=read_cpu(Live(call))))[0],
         gpus=gpus,
         gpu_name=torch.cuda.get_device_name(0) if gpus else "",
         processor=torch.cuda.get_device_name(0) if gpus else _processor(),
@@ -106,10 +141,12 @@ def _processor() -> str:
 
 
 @contextlib.contextmanager
-def started(plan: Plan, strict: bool) -> Iterator[World]:
-    """Take this process's place among the ranks; leave it on any exit. Sets threads, device and determinism of
-    torch."""
+def started(plan: Plan, strict: bool, placement: Placement | None = None) -> Iterator[World]:
+    """Take this process's place among the ranks; leave it on any exit. Sets threads, device and determinism of torch,
+    and what the placement says of this rank, if there is one."""
     rank, local_rank, size, _ = environment()
+    if placement is not None:
+        _settle(placement, local_rank, plan.device)
     torch.set_num_threads(plan.threads)
     # cuDNN's recurrent layers round float32 to TF32 unless told not to.
     torch.backends.cudnn.allow_tf32 = plan.precision == "bfloat16"
@@ -147,6 +184,14 @@ def started(plan: Plan, strict: bool) -> Iterator[World]:
     # After any other error the others may sit in a collective that this rank will never join: leaving politely could
     # wait for them, while the end of the process is noticed at once.
     _leave_group()
+
+
+def _settle(placement: Placement, local_rank: int, device: Device) -> None:
+    """Before torch starts threads, which run where the one that starts them may."""
+    if cpus := placement.cpus[local_rank]:
+        os.sched_setaffinity(0, parsed(cpus))
+    if placement.interface:
+        os.environ[INTERFACE_VARIABLE[device]] = placement.interface
 
 
 def _leave_group() -> None:

@@ -3,9 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch
-import torch.distributed as dist
-
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError
 from cluster.training.parallel import World
@@ -22,14 +19,8 @@ def settle(reader: ShardReader, world: World) -> None:
         reader.settle()
     except DataError as error:
         found = str(error)
-    damaged = torch.tensor(float(bool(found)), device=world.device)
-    if not world.sum(damaged).item():
-        return
-    told: list[str | None] = [found]
-    if world.size > 1:
-        told = [None] * world.size
-        dist.all_gather_object(told, found)
-    raise DataError(next(words for words in told if words))
+    if told := world.first_words(found):
+        raise DataError(told)
 
 
 @contextlib.contextmanager

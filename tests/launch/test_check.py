@@ -5,23 +5,26 @@ import pytest
 from cluster.config.load import load
 from cluster.errors import DataError
 from launch import check
+from tests.topology.machines import machine
 
 
 @pytest.mark.parametrize(
-    "gpus, wish, expected",
+    "kind, faults, gpus, gains",
     [
-        (4, None, 4),
-        (4, "", 0),
-        (4, "-1", 0),
-        (4, "0,2", 2),
-        (4, "0,9,1", 1),  # CUDA stops at the first entry that is not there
-        (4, "GPU-1234,GPU-5678", 2),
-        (0, "0", 0),
-        (2, " 1 ", 1),
+        ("h100x8", [], 8, True),
+        ("h100x8", ["environment:CUDA_VISIBLE_DEVICES=6,2"], 2, True),
+        ("h100x8", ["environment:CUDA_VISIBLE_DEVICES="], 0, False),
+        ("h100x8", ["lost:3"], 7, True),
+        ("h100x8", ["handle:0:NoPermission", "handle:1:NoPermission"], 6, True),  # not granted to this job
+        ("a100-mig", ["environment:CUDA_VISIBLE_DEVICES=MIG-00000000-0000-4000-8000-000000000002"], 1, True),
+        ("geforce", [], 1, True),
+        ("no-gpu", [], 0, False),
+        ("h100x8", ["init:LibRmVersionMismatch"], 0, False),
     ],
 )
-def test_gpus_that_cuda_shows(gpus, wish, expected):
-    assert check.visible(gpus, wish) == expected
+def test_gpus_that_this_process_may_use(kind, faults, gpus, gains):
+    names, gain = check.gpus(machine(kind, faults))
+    assert (len(names), gain) == (gpus, gains)
 
 
 def recipe(**data):
@@ -54,5 +57,5 @@ def test_missing_sources_are_all_named(tmp_path, monkeypatch):
 
 
 def test_this_machine_is_seen_without_torch():
-    machine = check.machine()
-    assert machine.cores >= 1 and machine.gpus >= 0 and bool(machine.gpu_name) == bool(machine.gpus)
+    seen = check.machine()
+    assert seen.cores >= 1 and seen.gpus >= 0 and bool(seen.gpu_name) == bool(seen.gpus)

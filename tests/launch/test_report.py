@@ -4,9 +4,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cluster.markup import tag
 from launch.cli import main
 from launch.report import charts, figures
-from launch.report.markup import tag
+from tests.launch.browser import opened, requests_of
 
 HOSTILE = '<script>alert(1)</script><img src="https://example.org/x.png" onerror="alert(2)"></p>\x00\x1b[31m\u202e&amp;'
 WIDTHS = (390, 1280)
@@ -174,37 +175,6 @@ def test_a_page_that_cannot_be_written_is_refused(made_run, capsys, tmp_path):
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no browser: needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield started
-    started.quit()
-
-
-def opened(browser, path, width, scheme="light"):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    wanted = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
-    browser.get(path.as_uri())
-    return browser
-
-
-def requests_of(browser):
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

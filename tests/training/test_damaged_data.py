@@ -1,6 +1,8 @@
 """Damaged data never becomes a checkpoint or a score: every rank ends, and file and block are named."""
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -73,8 +75,9 @@ def test_two_ranks_end_and_name_file_and_block(damaged_run, muster, case):
         assert not run.checkpoint_steps()
 
 
-def settle_here(folder):
-    """Rank 1 reads the damaged column, rank 0 does not."""
+def settle_here(folder, damaged):
+    """Rank by rank, what `settle` raises: each of the `damaged` ranks has read the damaged column of a copy of its own,
+    the others no damaged one."""
     from cluster.config.schema import Data, Launch, Mlp, Recipe
     from cluster.data.shards import ShardReader
     from cluster.errors import DataError
@@ -84,9 +87,9 @@ def settle_here(folder):
 
     recipe = Recipe(data=Data(train="-"), model=Mlp(), launch=Launch(device="cpu"))
     with started(make_plan(recipe, machine(), ranks=environment()), strict=False) as world:
-        reader = ShardReader(Path(folder), "train")
+        reader = ShardReader(Path(folder) / f"rank-{world.rank}", "train")
         settle(reader, world)
-        if world.rank == 1:
+        if world.rank in damaged:
             assert len(reader.sources)
         try:
             settle(reader, world)
@@ -95,10 +98,28 @@ def settle_here(folder):
     return ""
 
 
-def test_what_one_rank_finds_is_raised_by_all(pool, prepared, tmp_path):
-    folder = tmp_path / "data"
-    shutil.copytree(prepared["mlp"][1], folder)
-    assert pool.run(2, settle_here, folder=str(folder)) == ["", ""]
-    (folder / "train" / "source").write_bytes(bytes((folder / "train" / "source").stat().st_size))
-    told = pool.run(2, settle_here, folder=str(folder))
-    assert told[0] == told[1] and "train/source is damaged in 4 MiB block 0" in told[0]
+@pytest.mark.parametrize("damaged", [[], [0], [2], [1, 2]])
+def test_what_one_rank_finds_is_raised_by_all(pool, prepared, tmp_path, damaged):
+    """Words of any letters and length travel, also by a rank that is not the first."""
+    copies = tmp_path / os.fsdecode(b"\xff") / "données 資料 🗂" / ("x" * 200)
+    for rank in range(3):
+        shutil.copytree(prepared["mlp"][1], copies / f"rank-{rank}")
+        source = copies / f"rank-{rank}" / "train" / "source"
+        source.write_bytes(bytes(source.stat().st_size))
+    told = pool.run(3, settle_here, folder=str(copies), damaged=damaged)
+    if damaged:
+        said = f"{copies / f'rank-{damaged[0]}'}/train/source is damaged in 4 MiB block 0"
+        assert told[0].startswith(said) and told == told[:1] * 3
+    else:
+        assert told == ["", "", ""]
+
+
+def test_nothing_in_the_house_travels_as_a_pickle():
+    """An object collective, or `torch.load`, runs what it is sent; so does a pickle that is read."""
+    refused = re.compile(
+        r"(gather|broadcast|scatter|send|recv)_object|torch\.(load|save)\(|allow_pickle=True"
+        r"|import (pickle|dill|shelve|marshal|joblib)"
+    )
+    root = Path(__file__).parents[2]
+    for path in (path for room in ("cluster", "launch") for path in (root / room).rglob("*.py")):
+        assert not refused.search(path.read_text()), path
