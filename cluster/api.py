@@ -180,7 +180,7 @@ def _attempt(run: RunFolder, show: Show | None) -> Path:
             while waiting:  # one by one: Ctrl-C between two loses none
                 show(waiting.popleft())
 
-    ended = _to_its_end("cluster.agent", ["train", str(run.path)], AGENT, look)
+    ended = _to_its_end("cluster.supervise", [str(run.path)], AGENT, look)
     return _done(run, ended.code, _verdict(run, attempt) or ended.message)
 
 

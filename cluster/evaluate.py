@@ -22,7 +22,7 @@ from cluster.training.site import handed_down
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """One rank of an evaluation; started by `cluster.agent`."""
+    """One rank of an evaluation; started by `cluster.evaluation`."""
     parser = argparse.ArgumentParser(prog="python -m cluster.evaluate", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("overrides", nargs="*", help="launch.* settings")
@@ -36,9 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _evaluate_run(options: argparse.Namespace) -> None:
     run = open_run(options.run)
     recipe = from_toml_with(run.recipe.read_text(), options.overrides)
-    plan = make_plan(recipe, machine(), ranks=environment())
+    decided = handed_down()
+    plan, placement = decided or (make_plan(recipe, machine(), ranks=environment()), None)
     verify_folder(run.model)
-    with started(plan, recipe.train.strict, handed_down()) as world:
+    with started(plan, recipe.train.strict, placement) as world:
         model, description = load_for_inference(run.model, str(world.device))
         if plan.precision == "float64":
             model = model.double()

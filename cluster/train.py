@@ -35,6 +35,7 @@ from cluster.plan.placement import Placement
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
+from cluster.supervision.verdict import Ending, verdict_of, write_verdict
 from cluster.tasks.build import build_task
 from cluster.training.beginning import begin, keep_frozen_rows
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
@@ -44,8 +45,7 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
 from cluster.training.scoring import evaluate, evaluation_sums
-from cluster.training.site import arrive, keep_record
-from cluster.training.verdict import verdict_of, write_verdict
+from cluster.training.site import find_out, handed_down, keep_record
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +75,8 @@ def _train(options: argparse.Namespace) -> None:
         _attempt(run, recipe)
     except MusterError as error:
         if ATTEMPT not in os.environ and environment().rank == 0 and not isinstance(error, Interrupted):
-            write_verdict(run, verdict_of(error.exit_code), str(error), attempt=run.attempts() - 1)
+            ending = Ending(verdict=verdict_of(error.exit_code), message=str(error))
+            write_verdict(run, ending, attempt=run.attempts() - 1)
         raise
 
 
@@ -83,10 +84,14 @@ def _attempt(run: RunFolder, recipe: Recipe) -> None:
     """One start of a run's processes, as one of them."""
     prepared = Path(read_json(run.record)["prepared"])
     manifest = open_prepared(prepared)
-    plan = make_plan(recipe, machine(), ranks=environment())
-    if run.plan.exists():
-        plan = keep_stored(plan, read_json(run.plan), recipe)
-    placement, node = arrive(run.path, prepared, plan, recipe)
+    node = None
+    if (decided := handed_down()) is not None:
+        plan, placement = decided
+    else:
+        plan = make_plan(recipe, machine(), ranks=environment())
+        if run.plan.exists():
+            plan = keep_stored(plan, read_json(run.plan), recipe)
+        placement, node = find_out(run.path, prepared, plan, recipe)
     with _held(run), started(plan, recipe.train.strict, placement) as world, StopFlag().listening() as stop:
         if world.rank == 0:
             run.verdict.unlink(missing_ok=True)  # of the attempt before
@@ -98,15 +103,16 @@ def _attempt(run: RunFolder, recipe: Recipe) -> None:
             state = fit(trainer, state)
         except Interrupted as interruption:
             if world.rank == 0:
-                step = run.checkpoint_steps()[-1]
-                write_verdict(run, "checkpointed", str(interruption), attempt=attempt, step=step)
+                ending = Ending(verdict="checkpointed", message=str(interruption), step=run.checkpoint_steps()[-1])
+                write_verdict(run, ending, attempt=attempt)
             raise
         else:
             _finish(run, trainer, manifest, state)
         finally:
             trainer.monitor.close()
         if world.rank == 0:
-            write_verdict(run, "done", f"Finished after {state.step} steps.", attempt=attempt, step=state.step)
+            ending = Ending(verdict="done", message=f"Finished after {state.step} steps.", step=state.step)
+            write_verdict(run, ending, attempt=attempt)
 
 
 def _open(options: argparse.Namespace) -> tuple[RunFolder, Recipe]:

@@ -192,7 +192,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if not run.weights.exists():
         raise RunError(f"{run.path} has no model yet: finish it first, with: muster resume {run.path}")
     data = ["--data", str(options.data)] if options.data else []
-    evaluation = local.answer("cluster.agent", ["evaluate", str(run.path), *options.overrides, *data])
+    evaluation = local.answer("cluster.evaluation", [str(run.path), *options.overrides, *data])
     if options.json:
         print(json.dumps(evaluation, indent=2))
     else:

@@ -17,10 +17,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from cluster.errors import EXIT_DONE, InfrastructureError
-from cluster.processes import AGENT, Words, attend, command, ending, environment, kill, start
+from cluster.processes import AGENT, STOP_SIGNALS, Words, attend, command, ending, environment, kill, start
 from launch.watch import Watch
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 Say = Callable[[str], None]
 
@@ -78,7 +76,7 @@ def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
             watch.poll()
 
         stderr = words.file if watch.is_live else None
-        process = start("cluster.agent", ["train", str(run), *overrides], stdout=subprocess.DEVNULL, stderr=stderr)
+        process = start("cluster.supervise", [str(run), *overrides], stdout=subprocess.DEVNULL, stderr=stderr)
         with forwarding_signals(process, watch.say, f"muster: {request}") as asked:
             attend(process, look)
             if rest := words.rest():

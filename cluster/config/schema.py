@@ -385,6 +385,9 @@ class Launch:
     interface: Annotated[str, Field(pattern=r"^[^/\s,^]{1,15}$")] = "auto"
     """Network interface of the ranks' collectives, on every node. `auto`: the way to rank 0's node; on one node the
     loopback for gloo, and what NCCL finds."""
+    attempts: Positive = 3
+    """Attempts in a row that may fail without saving a newer checkpoint; then the run is given up. Until then ranks
+    that were killed, hung or lost a peer are started again by themselves."""
     health: Literal["check", "warn", "off"] = "check"
     """The node's health before each start. `check`: a node that fails stops the run with exit code 75; `warn`: it is
     said, and the run starts; `off`: nobody looks."""

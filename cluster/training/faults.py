@@ -5,7 +5,6 @@ because launchers lose both exit codes and words.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import os
@@ -23,17 +22,12 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.data.durable import write_atomically
 from cluster.errors import Interrupted, MusterError
+from cluster.processes import STOP_SIGNALS, die_with_parent
 from cluster.runs import RunFolder
 from cluster.training.parallel import environment
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ATTEMPT = "MUSTER_ATTEMPT"
 """Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
-
-
-PARENT = "MUSTER_PARENT"
-"""Process id of who started this process: `launch/local.py` for the agent, the agent for its ranks."""
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StopFlag:
@@ -57,18 +51,6 @@ class StopFlag:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def die_with_parent(with_signal: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent dies, so that nobody is left training unwatched.
-
-    Linux only (prctl(2)); elsewhere nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-    parent = os.environ.get(PARENT)
-    if parent is not None and int(parent) != os.getppid():  # it died while this process was importing torch
-        os.kill(os.getpid(), with_signal)
 
 
 def run_rank(work: Callable[[], None], logs: Path | None) -> int:
