@@ -45,7 +45,7 @@ from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.plan.placement import loader_threads
 from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
-from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
+from cluster.processes import SUPERVISOR, Follower, Record, Words, attend, ending, kill, start
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 
@@ -180,7 +180,7 @@ def _attempt(run: RunFolder, show: Show | None) -> Path:
             while waiting:  # one by one: Ctrl-C between two loses none
                 show(waiting.popleft())
 
-    ended = _to_its_end("cluster.supervise", [str(run.path)], AGENT, look)
+    ended = _to_its_end("cluster.supervise", [str(run.path)], SUPERVISOR, look)
     return _done(run, ended.code, _verdict(run, attempt) or ended.message)
 
 

@@ -22,7 +22,7 @@ from cluster.errors import EXIT_CHECKPOINTED, EXIT_INFRASTRUCTURE
 
 SECONDS_BETWEEN_LOOKS = 0.1
 EXIT_SIGNAL = 128  # a shell's habit: 128 + the number of the signal
-AGENT = "the agent"
+SUPERVISOR = "the run's supervisor"
 
 PARENT = "MUSTER_PARENT"
 """Process id of who started this process: who waits for it, or the agent for its ranks."""
@@ -102,7 +102,7 @@ def ending(returncode: int, who: str, asked: Sequence[int]) -> tuple[int, str]:
         return returncode, ""
     name = signal.Signals(-returncode).name
     if asked:  # it was told to stop and had no handler yet, or was killed by a second Ctrl-C
-        code = EXIT_CHECKPOINTED if -returncode in asked and who == AGENT else EXIT_SIGNAL - returncode
+        code = EXIT_CHECKPOINTED if -returncode in asked and who == SUPERVISOR else EXIT_SIGNAL - returncode
         return code, f"stopped by {name}"
     likely = "; the kernel does so when memory runs out (see dmesg)" if name == "SIGKILL" else ""
     return EXIT_INFRASTRUCTURE, f"{who} was killed by {name}{likely}"

@@ -74,8 +74,11 @@ class Supervisor:
                 if ending.node_is_unfit:
                     return self._leave(ending, past, ending.unfit_nodes)
                 if not self._restart(ending, past, move.pause_seconds):
-                    stopped = Ending(verdict="checkpointed", message=f"Stopped ({self.wishes.stop}) between attempts.")
-                    return self._leave(replace(stopped, step=past.step), past, ())
+                    message = (
+                        f"Stopped ({self.wishes.stop}) between attempts; the checkpoint of step {past.step} is there."
+                    )
+                    stopped = Ending(verdict="checkpointed", message=message, step=past.step)
+                    return self._leave(stopped, past, ())
         finally:
             self.signs.take_away()
             self.wishes.obeyed()
@@ -169,7 +172,8 @@ class Supervisor:
 
     def _tell(self, ending: Ending, past: Past, then: str) -> None:
         """The verdict, the line of history, and what a person should read."""
-        note(self.run, replace(past, next=then))
+        if past.attempt not in {one.attempt for one in history(self.run)}:  # between attempts it is there already
+            note(self.run, replace(past, next=then))
         job = past.job
         write_verdict(self.run, ending, attempt=past.attempt, nodes=past.nodes, job=job, then=then)
         if ending.verdict == "done":

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from cluster.errors import EXIT_DONE, InfrastructureError
-from cluster.processes import AGENT, STOP_SIGNALS, Words, attend, command, ending, environment, kill, start
+from cluster.processes import STOP_SIGNALS, SUPERVISOR, Words, attend, command, ending, environment, kill, start
 from launch.watch import Watch
 
 Say = Callable[[str], None]
@@ -81,7 +81,7 @@ def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
             attend(process, look)
             if rest := words.rest():
                 watch.say(rest)
-    code = _ended(process, AGENT, asked)
+    code = _ended(process, SUPERVISOR, asked)
     if process.returncode != code:  # it could not speak for itself
         watch.say(f"muster: go on from the last checkpoint with: muster resume {run}")
     return code

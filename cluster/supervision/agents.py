@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.processes import Words, command, environment, kill
+from cluster.processes import PARENT, Words, command, environment, kill
 from cluster.supervision.frames import NODE
 from cluster.supervision.slurm import Job, Unsaid, addresses
 from cluster.topology.place import candidate_ports
@@ -22,6 +22,8 @@ SRUN = (
     "--input=none",
     "--export=ALL",
 )
+NO_BINDING = "srun: cluster configuration lacks support for cpu binding"
+"""What srun says to --cpu-bind=none where nothing would be bound anyway."""
 END_SECONDS = 5.0
 
 
@@ -41,7 +43,11 @@ class Agents:
         own = command("cluster.agent", ["train", str(run.absolute()), *overrides])
         if self._several:
             own = ["srun", f"--nodes={len(self.names)}", f"--ntasks={len(self.names)}", *SRUN, *own]
-        known = dict(environment()) | dict(line) | ({} if self._several else {NODE: "0"})
+        known = dict(environment()) | dict(line)
+        if self._several:
+            del known[PARENT]  # Slurm's own process starts them
+        else:
+            known[NODE] = "0"
         self._process = subprocess.Popen(
             own, stdin=subprocess.DEVNULL, stdout=self._words.file, stderr=self._words.file, env=known,
             start_new_session=True,
@@ -49,7 +55,7 @@ class Agents:
 
     def words(self) -> list[str]:
         """What they (or srun) have printed since the last call."""
-        return self._words.new()
+        return [line for line in self._words.new() if line != NO_BINDING]
 
     def ended_early(self) -> str:
         """Why no agent will call any more, empty if one may."""

@@ -18,7 +18,7 @@ from cluster.supervision.agents import Agents
 from cluster.supervision.alive import Signs, State
 from cluster.supervision.desk import Desk
 from cluster.supervision.frames import BEAT_SECONDS, SILENT_SECONDS
-from cluster.supervision.outcome import Report, conclude
+from cluster.supervision.outcome import Report, conclude, newest_step
 from cluster.supervision.verdict import Ending, verdict_of
 from cluster.supervision.wishes import Wishes
 from cluster.topology.frames import Message
@@ -181,13 +181,13 @@ class Attempt:
         is_stopping = False
         while not all(node.report or node.failed for node in self.nodes):
             self._listen("stopping" if is_stopping else "training")
-            if self.wishes.stop and not is_stopping:
-                is_stopping = True
-                self.say(f"stopping ({self.wishes.stop}): a checkpoint is saved after this step")
-                self.desk.tell({"stop": True})
             if self.wishes.is_urgent:
                 self._end_all()
                 break
+            if self.wishes.stop and not is_stopping:
+                is_stopping = True
+                self.say(f"muster: stopping ({self.wishes.stop}): a checkpoint is saved after this step")
+                self.desk.tell({"stop": True})
             if ending := self._broken():
                 return ending
             if any(node.failed or (node.report and _is_bad(node.report)) for node in self.nodes):
@@ -198,6 +198,10 @@ class Attempt:
         for node in self.nodes:
             if node.failed is not None:
                 return _of_failure(node)
+        if self.wishes.is_urgent:
+            step = newest_step(self.folder)
+            message = f"Stopped at once ({self.wishes.stop}); the checkpoint of step {step} is the newest."
+            return Ending(verdict="checkpointed", message=message, step=step)
         reports = [node.report or Report(node=node.name, ranks=node.ranks) for node in self.nodes]
         return conclude(self.folder, self.number, reports, self.wishes.stop)
 

@@ -100,7 +100,7 @@ def test_ctrl_c_reaches_a_child_once(stand_in, tmp_path, capsys):
     assert capsys.readouterr().err == "muster: stopping (Ctrl-C again to kill)\n"
 
 
-AGENT = """
+SUPERVISOR = """
     import json, signal, sys, time
     run = sys.argv[2]
     def say(line): open(run + "/metrics.jsonl", "a").write(json.dumps(line) + "\\n")
@@ -114,14 +114,14 @@ AGENT = """
 
 
 def test_an_agent_is_watched_to_its_end(stand_in, watch, shown):
-    stand_in(AGENT)
+    stand_in(SUPERVISOR)
     assert local.run_agent(watch.run.path, [], watch) == 0
     assert "step 1" in shown.getvalue()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_to_stop_saves_a_checkpoint(stand_in, watch, shown, number):
-    stand_in(AGENT)
+    stand_in(SUPERVISOR)
     thread = interrupt_when(lambda: "step 1", shown.getvalue, number=number)
     before = signal.getsignal(number)
     assert local.run_agent(watch.run.path, ["obey"], watch) == 85
@@ -132,7 +132,7 @@ def test_a_request_to_stop_saves_a_checkpoint(stand_in, watch, shown, number):
 
 
 def test_a_second_ctrl_c_kills(stand_in, watch, shown):
-    stand_in(AGENT)
+    stand_in(SUPERVISOR)
     thread = interrupt_when(lambda: "step 1", shown.getvalue, times=2)
     assert local.run_agent(watch.run.path, ["disobey"], watch) == 128 + signal.SIGKILL
     thread.join()
