@@ -5,6 +5,7 @@ python -m cluster.agent train RUN [launch.ranks=2]     started by cluster.superv
 
 import argparse
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -21,8 +22,11 @@ import psutil
 
 from cluster.errors import EXIT_DO_NOT_REQUEUE, EXIT_DONE, EXIT_INFRASTRUCTURE, InfrastructureError, MusterError
 from cluster.processes import PARENT, STOP_SIGNALS, die_with_parent
+from cluster.pulse.asking import collectives, stacks
+from cluster.pulse.clock import Clock
+from cluster.pulse.page import Pages
 from cluster.runs import RunFolder, read_json
-from cluster.supervision.frames import NODE
+from cluster.supervision.frames import BEAT_SECONDS, NODE
 from cluster.supervision.line import Line
 from cluster.topology.frames import Message
 from cluster.topology.listening import own_port
@@ -62,6 +66,9 @@ class Agent:
         self._go: Message = {}
         self._is_stopping = False
         self._out_of_memory_before = _kills_for_memory()
+        self._pages: Pages | None = None
+        self._clock: Clock | None = None
+        self._has_told_of_stuck = False
         for number in STOP_SIGNALS:  # Slurm sends its signals to every process of a step
             signal.signal(number, self._hear)
         hello = {"name": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(), "sees": self._sees()}
@@ -103,30 +110,53 @@ class Agent:
         from cluster.training.site import hand_down, placement_of
 
         go = self._go
-        plan = Plan(**go["plan"])
+        plan, of_node = Plan(**go["plan"]), int(go["ranks_of_node"])
         hand_down(plan, placement_of(go["placement"]))
         meeting = Meeting(go["address"], go["port"], self.node, go["nodes"])
         module = ["cluster.train", "--resume", str(self.run.path), *self.overrides]
         failures: list[dict[str, Any]] = []
-        if not self._is_stopping:
-            failures = failures_told(run_ranks(self.run, go["attempt"], plan, go["ranks_of_node"], module, meeting))
+        with Pages(range(self.node * of_node, (self.node + 1) * of_node)) as pages:
+            os.environ.update(pages.hand_down())
+            self._pages, self._clock = pages, Clock(pages, BEAT_SECONDS)
+            if not self._is_stopping:
+                failures = failures_told(run_ranks(self.run, go["attempt"], plan, of_node, module, meeting))
+            ranks = self._clock.snapshot()
+            self._clock = self._pages = None
         return {
             "failures": failures,
             "was_stopped": self._is_stopping,
-            "ranks": self._ranks(),
+            "ranks": ranks,
             "ran_out_of_memory": _kills_for_memory() > self._out_of_memory_before,
         }
 
     def _beat(self) -> Message:
-        return {"ranks": self._ranks()}
+        """How far each rank of this node is, and once, which of them do not go on."""
+        clock = self._clock
+        if clock is None:
+            return {"ranks": []}
+        stuck = clock.look()
+        if stuck and not self._has_told_of_stuck:
+            self._has_told_of_stuck = True
+            self._line.tell({"stuck": [dataclasses.asdict(one) for one in stuck]})
+        return {"ranks": clock.snapshot()}
 
-    def _ranks(self) -> list[dict[str, Any]]:
-        """How far each rank of this node is."""
-        first = self.node * int(self._go.get("ranks_of_node", 0))
-        return [
-            {"rank": first + local, "pid": 0, "step": 0, "phase": "step", "phase_seconds": 0.0, "silent_seconds": 0.0}
-            for local in range(int(self._go.get("ranks_of_node", 0)))
-        ]
+    def _dump(self) -> None:
+        """Where every rank is: into files beside the ranks' logs, and in short to the supervisor."""
+        pages, attempt = self._pages, int(self._go.get("attempt", 0))
+        found: list[dict[str, Any]] = []
+        if pages is not None:
+            for rank, entered in collectives(pages).items():
+                found.append(dataclasses.asdict(entered))
+                self._leave(self.run.rank_collectives(attempt, rank), json.dumps(found[-1]) + "\n")
+            for rank, stack in stacks(pages).items():
+                self._leave(self.run.rank_stack(attempt, rank), stack)
+        self._line.tell({"dumped": found})
+
+    def _leave(self, path: Path, words: str) -> None:
+        try:
+            path.write_text(words)
+        except OSError as error:
+            print(f"muster: {path} could not be written ({error.strerror})", file=sys.stderr, flush=True)
 
     # ---- the line's thread, and signals ----
 
@@ -137,6 +167,8 @@ class Agent:
                 self._told_to_go.set()
             case {"stop": True}:
                 self._stop()
+            case {"dump": True}:  # takes seconds: the line must go on beating
+                threading.Thread(target=self._dump, name="dump", daemon=True).start()
             case {"end": True}:
                 self._end("told to end")
             case {"gone": why}:

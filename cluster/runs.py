@@ -126,6 +126,14 @@ class RunFolder:
         """What a rank says of its own end, if it failed, as JSON."""
         return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
 
+    def rank_stack(self, attempt: int, rank: int) -> Path:
+        """The Python stacks of a rank's threads, if the attempt did not get on."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.stack.txt"
+
+    def rank_collectives(self, attempt: int, rank: int) -> Path:
+        """The collective that a rank was in, if the attempt did not get on, as JSON."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.collectives.json"
+
     def attempts(self) -> int:
         """How many attempts have been started."""
         if not self.logs.is_dir():

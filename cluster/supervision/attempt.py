@@ -13,12 +13,14 @@ from cluster.errors import EXIT_DO_NOT_REQUEUE, MusterError
 from cluster.plan.fitness import Unfit, refuse_unfit
 from cluster.plan.placement import place
 from cluster.plan.plan import Machine, Plan, describe, keep_stored, make_plan, together
+from cluster.pulse.collectives import Entered
 from cluster.runs import RunFolder, read_json
 from cluster.supervision.agents import Agents
 from cluster.supervision.alive import Signs, State
 from cluster.supervision.desk import Desk
 from cluster.supervision.frames import BEAT_SECONDS, SILENT_SECONDS
 from cluster.supervision.outcome import Report, conclude, newest_step
+from cluster.supervision.standing import Standing, ending_of, in_short
 from cluster.supervision.verdict import Ending, verdict_of
 from cluster.supervision.wishes import Wishes
 from cluster.topology.frames import Message
@@ -33,6 +35,8 @@ LAST_WORDS_SECONDS = 5.0
 """After one node's ranks have failed, for the others to notice and to say so, before they are ended."""
 END_SECONDS = 10.0
 """For agents to end their ranks and themselves."""
+DUMP_SECONDS = 6.0
+"""For agents to ask their ranks where they are."""
 LOOK_SECONDS = 0.1
 
 Say = Callable[[str], None]
@@ -52,6 +56,10 @@ class NodeState:
     """It could not come to start its ranks."""
     gone: str = ""
     """Why the line to it is broken."""
+    stuck: Sequence[dict[str, Any]] = ()
+    """Ranks of it that do not go on."""
+    dumped: Sequence[dict[str, Any]] | None = None
+    """Where its ranks are: the collective that each has entered last."""
 
 
 @dataclass
@@ -188,6 +196,8 @@ class Attempt:
                 is_stopping = True
                 self.say(f"muster: stopping ({self.wishes.stop}): a checkpoint is saved after this step")
                 self.desk.tell({"stop": True})
+            if any(node.stuck for node in self.nodes):
+                return self._stuck()
             if ending := self._broken():
                 return ending
             if any(node.failed or (node.report and _is_bad(node.report)) for node in self.nodes):
@@ -204,6 +214,18 @@ class Attempt:
             return Ending(verdict="checkpointed", message=message, step=step)
         reports = [node.report or Report(node=node.name, ranks=node.ranks) for node in self.nodes]
         return conclude(self.folder, self.number, reports, self.wishes.stop)
+
+    def _stuck(self) -> Ending:
+        """Some ranks do not go on: find out where all of them are, before they are ended."""
+        stuck = [Standing(node.name, one) for node in self.nodes for one in node.stuck]
+        self.say(f"muster: {in_short(stuck)}; asking every rank where it is")
+        self.desk.tell({"dump": True})
+        end = time.monotonic() + DUMP_SECONDS
+        while any(n.dumped is None and not n.gone and not n.report for n in self.nodes) and time.monotonic() < end:
+            self._listen("training")
+        stuck = [Standing(node.name, one) for node in self.nodes for one in node.stuck]  # more may have told meanwhile
+        entered = [Entered(**one) for node in self.nodes for one in node.dumped or ()]
+        return ending_of(stuck, entered, self.folder.attempt_logs(self.number), newest_step(self.folder))
 
     def _broken(self) -> Ending | None:
         """An agent that is gone, or a node that has fallen silent."""
@@ -261,6 +283,10 @@ class Attempt:
                 node.failed = failed
             case {"beat": {"ranks": list() as ranks}}:
                 node.ranks = ranks or node.ranks
+            case {"stuck": list() as stuck}:
+                node.stuck = stuck
+            case {"dumped": list() as dumped}:
+                node.dumped = dumped
             case {"ended": dict() as ended}:
                 node.report = Report(**ended | {"node": node.name})
             case {"gone": why}:

@@ -152,7 +152,7 @@ def _left_early(report: Report, told: set[int]) -> list[Candidate]:
     found = []
     for rank in report.ranks:
         number = int(rank["rank"])
-        if number in failed | told or rank["phase"] == LEFT_IN_GOOD_ORDER or not rank.get("is_gone"):
+        if number in failed | told or rank["phase"] == LEFT_IN_GOOD_ORDER:
             continue
         message = f"Rank {number} ended with exit code 0 in the middle of training (phase {rank['phase']}, step "
         ending = Ending(

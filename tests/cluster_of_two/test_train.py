@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = f"#!/bin/bash\nexec {sys.executable} -m launch train \"$@\"\n"
+SCRIPT = f'#!/bin/bash\nexec {sys.executable} -m launch train "$@"\n'
 
 
 class Job:
