@@ -27,7 +27,8 @@ from cluster.supervision.attempt import Attempt
 from cluster.supervision.budget import bad_nodes, barren, next_move
 from cluster.supervision.history import Past, history, note
 from cluster.supervision.outcome import newest_step
-from cluster.supervision.slurm import Job, Unsaid, ask, job_of, requeue
+from cluster.supervision.requeue import start_again
+from cluster.supervision.slurm import Job, job_of
 from cluster.supervision.verdict import Ending, write_verdict
 from cluster.supervision.wishes import Wishes
 
@@ -154,17 +155,7 @@ class Supervisor:
         count = barren(history(self.run))
         if count >= self.recipe.launch.attempts:
             return f"not requeued: {count} attempts in a row without a newer checkpoint"
-        try:
-            state = ask(job)
-            if state.is_requeued(job):
-                return "requeued by Slurm"
-            if state.is_over_early():
-                return "not requeued: the job was cancelled"
-            if not (state.is_batch and state.may_requeue):
-                return "not requeued: this job may not be (sbatch --requeue)"
-            return requeue(job, [*without, *bad_nodes(history(self.run))])
-        except Unsaid as error:
-            return f"not requeued: {error}"
+        return start_again(job, [*without, *bad_nodes(history(self.run))])
 
     def _end(self, ending: Ending, past: Past, then: str) -> int:
         self._tell(ending, past, then)

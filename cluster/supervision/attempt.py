@@ -194,7 +194,8 @@ class Attempt:
                 break
             if self.wishes.stop and not is_stopping:
                 is_stopping = True
-                self.say(f"muster: stopping ({self.wishes.stop}): a checkpoint is saved after this step")
+                if not self.wishes.is_signal:  # who passed the signal on has said so
+                    self.say(f"muster: stopping ({self.wishes.stop}): a checkpoint is saved after this step")
                 self.desk.tell({"stop": True})
             if any(node.stuck for node in self.nodes):
                 return self._stuck()

@@ -55,7 +55,10 @@ def conclude(run: RunFolder, attempt: int, reports: Sequence[Report], asked: str
     own = [words for _, words in records if not words["asked_to_stop"] and not words["because_of_a_peer"]]
     stopped = any(report.was_stopped for report in reports)
     if spoken == "checkpointed" and not own and (stopped or _all_asked_to_stop(failures)):
-        return Ending(verdict="checkpointed", message=_message(run), step=step)
+        message = _message(run)  # the rank knows of no other signal than the agent's
+        return Ending(
+            verdict="checkpointed", message=message.replace("(SIGTERM)", f"({asked})") if asked else message, step=step
+        )
     candidates = [_own_words(report, words) for report, words in records]
     told = {words["rank"] for _, words in records}
     for report in reports:

@@ -105,7 +105,7 @@ def ask(job: Job) -> State:
 
 
 def requeue(job: Job, without: Sequence[str]) -> str:
-    """Have the job started again, at once, without some nodes if the partition has enough others. Returns what was
+    """Have the job started again, without some nodes if the partition has enough others. Returns what was
     done, in words; Slurm then ends this job with SIGTERM. Raises Unsaid."""
     excluded = [node for node in without if node] if _can_do_without(job, without) else []
     _said("scontrol", "requeue", job.number)
@@ -115,9 +115,7 @@ def requeue(job: Job, without: Sequence[str]) -> str:
         _said("scontrol", "update", f"JobId={job.number}", f"ExcNodeList={compressed(excluded)}")
     elif any(without):
         done += f" ({compressed(node for node in without if node)} not excluded: too few other nodes)"
-    # Slurm holds a requeued job back for two minutes; ours pauses by itself after a failure (budget.py).
-    _said("scontrol", "update", f"JobId={job.number}", "StartTime=now")
-    return done
+    return f"{done}; Slurm holds a job back for about two minutes then"
 
 
 def addresses(nodes: Sequence[str]) -> list[str]:

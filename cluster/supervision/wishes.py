@@ -21,7 +21,7 @@ class Wishes:
     def __init__(self, run: RunFolder, job: Job | None, now: Callable[[], float] = time.time) -> None:
         self._run, self._job, self._now = run, job, now
         self.stop = ""
-        self.is_urgent = False
+        self.is_signal = self.is_urgent = False
         self.was_asked_by_person = False
         """By `muster stop`, or on the terminal: the job must not go on by itself."""
         self._looked = self._asked = -SECONDS_BETWEEN_QUESTIONS
@@ -49,7 +49,8 @@ class Wishes:
         self._run.stop_request.unlink(missing_ok=True)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
-        self.stop = self.stop or signal.Signals(number).name
+        if not self.stop:
+            self.stop, self.is_signal = signal.Signals(number).name, True
         self.was_asked_by_person |= number == signal.SIGINT
 
     def _look_at_request(self) -> None:

@@ -26,6 +26,8 @@ class Job:
         end = time.monotonic() + seconds
         while (state := self.state())["JobState"] not in until:
             assert time.monotonic() < end, self.told()
+            if state["JobState"] == "PENDING" and state["Reason"] == "BeginTime":  # else Slurm waits for two minutes
+                self.slurm.run("scontrol", "update", f"JobId={self.number}", "StartTime=now")
             time.sleep(0.2)
         return state
 
@@ -82,3 +84,26 @@ def test_two_nodes_train(submit, recipe_of):
     assert job.verdict()["nodes"] == ["h1", "h2"]
     assert job.verdict()["verdict"] == "done"
     print(job.told())
+
+
+def test_a_signal_before_the_limit_saves_and_requeues(submit, recipe_of):
+    job = submit(recipe_of("lstm", train=LONG), "launch.ranks=2", "launch.threads=1")
+    job.wait_for_step(20)
+    job.slurm.output("scancel", "--batch", "--signal=USR1", job.number)
+    state = job.wait()
+    print(job.told())
+    assert state["JobState"] == "COMPLETED" and state["Restarts"] == "1", job.told()
+    first, last = job.history()
+    assert first["verdict"] == "checkpointed" and "SIGUSR1" in first["cause"]
+    assert last["verdict"] == "done" and last["began_step"] == first["step"]
+
+
+def test_what_is_cancelled_is_not_requeued(submit, recipe_of):
+    job = submit(recipe_of("lstm", train=LONG), "launch.ranks=2", "launch.threads=1")
+    job.wait_for_step(20)
+    job.slurm.output("scancel", job.number)
+    state = job.wait()
+    print(job.told())
+    assert state["JobState"] == "CANCELLED" and state["Restarts"] == "0"
+    assert job.verdict()["verdict"] == "checkpointed" and "cancelled" in job.verdict()["next"]
+    assert job.verdict()["step"] >= 20

@@ -1,8 +1,6 @@
 """Faults of ranks in real runs: named in time, gone on from the checkpoint, nobody left behind."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
