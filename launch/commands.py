@@ -260,7 +260,7 @@ def _prepare_again(run: RunFolder) -> None:
 def _attempt(run: RunFolder, recipe: Recipe, overrides: Sequence[str], as_json: bool) -> int:
     began = time.monotonic()
     with Watch(run, recipe.evaluate.metric) as watch:
-        code = local.run_agent(run.path, overrides, watch)
+        code = local.supervise(run.path, overrides, watch)
     if code == EXIT_DONE:
         return _report(run, recipe, as_json, time.monotonic() - began)
     if as_json:

@@ -65,8 +65,8 @@ def answer(module: str, arguments: Sequence[str]) -> Any:
     )
 
 
-def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
-    """One attempt at a run, with its progress shown; returns the exit code of its verdict."""
+def supervise(run: Path, overrides: Sequence[str], watch: Watch) -> int:
+    """See a run through, with its progress shown; returns the exit code of its last verdict."""
     request = "stopping after this step, saving a checkpoint (Ctrl-C again to kill)"
     with Words() as words:
 

@@ -37,13 +37,13 @@ def programs(monkeypatch, tmp_path):
         started.append((module, list(arguments)))
         return answers[module]
 
-    def run_agent(run, overrides, watch):
+    def supervise(run, overrides, watch):
         started.append(("train", list(overrides)))
         finish(RunFolder(run))
         return 0
 
     monkeypatch.setattr(local, "answer", answer)
-    monkeypatch.setattr(local, "run_agent", run_agent)
+    monkeypatch.setattr(local, "supervise", supervise)
     return started
 
 
@@ -87,7 +87,7 @@ def test_runs_are_named_after_their_recipe(tmp_path, monkeypatch):
 
 
 def test_a_stopped_run_passes_the_code_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(local, "run_agent", lambda *_: 85)
+    monkeypatch.setattr(local, "supervise", lambda *_: 85)
     assert main(["train", "sentiment", "--json", "--run", str(tmp_path / "r")]) == 85
     assert json.loads(capsys.readouterr().out)["exit_code"] == 85
 
