@@ -12,11 +12,13 @@ from cluster.data.durable import write_atomically
 from cluster.data.shards import ShardReader
 from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
+from cluster.pulse.phase import Phase
 from cluster.runs import open_run
 from cluster.tasks.build import build_for_inference
 from cluster.training.checkpoint import verify_folder
 from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
+from cluster.training.pulse import Pulse
 from cluster.training.scoring import evaluate
 from cluster.training.site import handed_down
 
@@ -30,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test")
     parser.add_argument("--output", type=Path, required=True, help="where rank 0 writes the scores as JSON")
     options = parser.parse_args(arguments)
-    return run_rank(lambda: _evaluate_run(options), options.output.parent)
+    return run_rank(lambda pulse: _evaluate_run(options, pulse), options.output.parent)
 
 
-def _evaluate_run(options: argparse.Namespace) -> None:
+def _evaluate_run(options: argparse.Namespace, pulse: Pulse) -> None:
     run = open_run(options.run)
     recipe = from_toml_with(run.recipe.read_text(), options.overrides)
     plan = make_plan(recipe, machine(), ranks=environment())
@@ -44,9 +46,11 @@ def _evaluate_run(options: argparse.Namespace) -> None:
             model = model.double()
         reader = ShardReader(options.prepared, options.split)
         task = build_for_inference(description)
-        figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens)
+        with pulse.phase(Phase.SCORE):
+            figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens, pulse)
         if world.rank == 0:
             write_atomically(options.output, json.dumps(figures).encode())
+        pulse.leave()
 
 
 if __name__ == "__main__":

@@ -102,6 +102,14 @@ class RunFolder:
         """What a rank says of its own end, if it failed, as JSON."""
         return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
 
+    def rank_stack(self, attempt: int, rank: int) -> Path:
+        """The Python stacks of all threads of a rank, taken when some rank did not go on."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.stack.txt"
+
+    def rank_collectives(self, attempt: int, rank: int) -> Path:
+        """What torch's flight recorder said of a rank at that time, as JSON; or {"unknown": why}."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.collectives.json"
+
     def attempts(self) -> int:
         """How many attempts have been started."""
         if not self.logs.is_dir():

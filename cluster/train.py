@@ -34,6 +34,7 @@ from cluster.plan.memory import parameter_count
 from cluster.plan.placement import Placement
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
+from cluster.pulse.phase import Phase
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 from cluster.training.beginning import begin, keep_frozen_rows
@@ -43,6 +44,7 @@ from cluster.training.loop import Trainer, fit
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
+from cluster.training.pulse import Pulse
 from cluster.training.scoring import evaluate, evaluation_sums
 from cluster.training.site import arrive, keep_record
 from cluster.training.verdict import verdict_of, write_verdict
@@ -51,7 +53,7 @@ from cluster.training.verdict import verdict_of, write_verdict
 def main(arguments: list[str] | None = None) -> int:
     """Train one rank to the end, a stop, or an error; the exit code says which (`cluster/errors.py`)."""
     options = _parse(arguments)
-    return run_rank(lambda: _train(options), options.resume)
+    return run_rank(lambda pulse: _train(options, pulse), options.resume)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -68,18 +70,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace, pulse: Pulse) -> None:
     """A run from its folder to its scores."""
     run, recipe = _open(options)
     try:
-        _attempt(run, recipe)
+        _attempt(run, recipe, pulse)
     except MusterError as error:
         if ATTEMPT not in os.environ and environment().rank == 0 and not isinstance(error, Interrupted):
             write_verdict(run, verdict_of(error.exit_code), str(error), attempt=run.attempts() - 1)
         raise
 
 
-def _attempt(run: RunFolder, recipe: Recipe) -> None:
+def _attempt(run: RunFolder, recipe: Recipe, pulse: Pulse) -> None:
     """One start of a run's processes, as one of them."""
     prepared = Path(read_json(run.record)["prepared"])
     manifest = open_prepared(prepared)
@@ -93,16 +95,19 @@ def _attempt(run: RunFolder, recipe: Recipe) -> None:
         if node is not None:
             keep_record(run, recipe, node, world)
         attempt = int(os.environ.get(ATTEMPT, run.attempts() - 1))
-        trainer, state = _build(run, recipe, manifest, plan, placement, world, stop)
+        trainer, state = _build(run, recipe, manifest, plan, placement, world, stop, pulse)
         try:
             state = fit(trainer, state)
         except Interrupted as interruption:
+            pulse.leave()
             if world.rank == 0:
                 step = run.checkpoint_steps()[-1]
                 write_verdict(run, "checkpointed", str(interruption), attempt=attempt, step=step)
             raise
         else:
-            _finish(run, trainer, manifest, state)
+            with pulse.phase(Phase.SAVE):
+                _finish(run, trainer, manifest, state)
+            pulse.leave()
         finally:
             trainer.monitor.close()
         if world.rank == 0:
@@ -160,6 +165,7 @@ def _build(
     placement: Placement,
     world: World,
     stop: StopFlag,
+    pulse: Pulse,
 ) -> tuple[Trainer, TrainState]:
     """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
     reader = ShardReader(manifest.folder, "train")
@@ -186,7 +192,8 @@ def _build(
         validation = ShardReader(manifest.folder, "validation")
 
         def validate() -> dict[str, Any]:
-            return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens)
+            with pulse.phase(Phase.VALIDATE):
+                return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens, pulse)
 
     monitor = Monitor(run.metrics, state.step) if world.rank == 0 else Silent()
     for note in notes:
@@ -205,6 +212,7 @@ def _build(
         checkpoints=checkpoints,
         monitor=monitor,
         stop=stop,
+        pulse=pulse,
         validate=validate,
     )
     return trainer, state
@@ -287,7 +295,8 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         test = ShardReader(manifest.folder, "test")
         budget = trainer.recipe.train.micro_batch_tokens
         before = time.perf_counter()
-        sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, keep=True)
+        with trainer.pulse.phase(Phase.SCORE):
+            sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, trainer.pulse, keep=True)
         trainer.monitor.write("scored", step=state.step, split="test", seconds=time.perf_counter() - before)
     if world.rank == 0:
         description = {

@@ -25,6 +25,7 @@ from cluster.data.durable import write_atomically
 from cluster.errors import Interrupted, MusterError
 from cluster.runs import RunFolder
 from cluster.training.parallel import environment
+from cluster.training.pulse import Pulse, begin
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ATTEMPT = "MUSTER_ATTEMPT"
@@ -71,7 +72,7 @@ def die_with_parent(with_signal: signal.Signals) -> None:
         os.kill(os.getpid(), with_signal)
 
 
-def run_rank(work: Callable[[], None], logs: Path | None) -> int:
+def run_rank(work: Callable[[Pulse], None], logs: Path | None) -> int:
     """Do a rank's work and return its exit code, leaving word of why it failed if it did.
 
     `logs` is the run folder that keeps the ranks' logs; it is used under `cluster.agent` only. Errors that muster does
@@ -83,7 +84,8 @@ def run_rank(work: Callable[[], None], logs: Path | None) -> int:
         die_with_parent(signal.SIGKILL)
     faulthandler.enable()  # a segmentation fault or abort prints every thread's Python stack
     try:
-        record(work)()
+        pulse = begin(environment().rank)
+        record(lambda: work(pulse))()
     except BaseException as error:
         if attempt is not None and logs is not None:
             rank = environment()[0]
