@@ -127,11 +127,11 @@ class RunFolder:
         return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
 
     def rank_stack(self, attempt: int, rank: int) -> Path:
-        """The Python stacks of a rank's threads, if the attempt did not get on."""
+        """The Python stacks of all threads of a rank, taken when some rank did not go on."""
         return self.attempt_logs(attempt) / f"rank-{rank}.stack.txt"
 
     def rank_collectives(self, attempt: int, rank: int) -> Path:
-        """The collective that a rank was in, if the attempt did not get on, as JSON."""
+        """What torch's flight recorder said of a rank at that time, as JSON; or {"unknown": why}."""
         return self.attempt_logs(attempt) / f"rank-{rank}.collectives.json"
 
     def attempts(self) -> int:
