@@ -54,6 +54,26 @@ class RunFolder:
         return self.path / "verdict.json"
 
     @property
+    def history(self) -> Path:
+        """One JSON object a line: how each attempt ended, and what followed from it."""
+        return self.path / "attempts.jsonl"
+
+    @property
+    def alive(self) -> Path:
+        """Signs of life: rewritten about once a second while the run is attempted, removed at the end."""
+        return self.path / "alive.json"
+
+    @property
+    def job(self) -> Path:
+        """The Slurm job that this run belongs to, if there is one."""
+        return self.path / "job.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """What `muster stop` asks for, `checkpoint` or `now`; gone once it is obeyed."""
+        return self.path / "stop"
+
+    @property
     def evaluation(self) -> Path:
         """The scores on the test split, written once at the end."""
         return self.path / "evaluation.json"
@@ -94,6 +114,10 @@ class RunFolder:
     def attempt_logs(self, attempt: int) -> Path:
         return self.logs / f"attempt-{attempt:03d}"
 
+    def job_log(self, job: str) -> Path:
+        """What the batch job itself says; `job` as Slurm writes it: 123, or 120_3 in an array."""
+        return self.logs / f"job-{job}.log"
+
     def rank_log(self, attempt: int, rank: int) -> Path:
         """Standard output and standard error of one rank."""
         return self.attempt_logs(attempt) / f"rank-{rank}.log"
@@ -132,10 +156,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
-    """Make the folder of a new run. Raises RunError if it holds anything already, or cannot be written."""
+    """Make a new run in a folder of its own, which may be reserved for its job already.
+
+    Raises RunError if the folder holds anything else, or cannot be written.
+    """
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        if any(run.path.iterdir()):
+        if any(run.path.iterdir()) and not is_reserved(run):
             raise RunError(f"{run.path} is not empty; a new run needs a folder of its own: choose one with --run DIR.")
         run.recipe.write_text(recipe_toml)
         record = {
@@ -149,6 +176,15 @@ def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
         raise RunError(
             f"The run folder {run.path} cannot be written ({error.strerror}). Choose another with --run DIR."
         ) from error
+
+
+def is_reserved(run: RunFolder) -> bool:
+    """Does the folder hold what `muster submit` makes for a job that has not begun, and nothing else?"""
+    try:
+        names = {path.name for path in run.path.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return run.job.name in names and names <= {run.job.name, run.logs.name}
 
 
 def open_run(path: Path) -> RunFolder:
