@@ -66,6 +66,15 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster status runs/sentiment
   muster status runs/sentiment --json | jq .seconds_left""",
     ),
+    "watch": Command(
+        "a live view of a run in the terminal: curve, speed, ranks, waits",
+        "Curve, validation, speed, time left, where the time goes, and what each rank is at, twice a second. It reads\n"
+        "files only: it works over ssh and on any node that sees the folder. Ctrl-C leaves the view, and the run\n"
+        "alone. Where standard output is no terminal, a line every few seconds.",
+        """examples:
+  muster watch runs/sentiment
+  ssh login -t muster watch runs/sentiment""",
+    ),
     "logs": Command(
         "what the ranks of a run wrote",
         "What the ranks wrote in the last attempt, each line with its rank. With -f it goes on until the run ends,\n"

@@ -90,6 +90,7 @@ def _ways_on(job: str, ids: Mapping[RunFolder, str]) -> list[str]:
     return [
         f"job {job}, {where}",
         f"  muster status {runs[0]}",
+        f"  muster watch {runs[0]}",
         f"  muster logs {runs[0]} -f",
         f"  muster stop {runs[0]}",
     ]

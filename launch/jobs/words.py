@@ -41,11 +41,16 @@ def _stop(built: argparse.ArgumentParser) -> None:
     )
 
 
+def _watch(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a run")
+
+
 ARGUMENTS: dict[str, Add] = {
     "submit": _submit,
     "status": _status,
     "logs": _logs,
     "stop": _stop,
+    "watch": _watch,
 }
 
 
@@ -64,10 +69,14 @@ def run(name: str, options: argparse.Namespace) -> int:
             from launch.live.status import status
 
             return status(options)
-        case _:
+        case "logs":
             from launch.live.logs import logs
 
             return logs(options)
+        case _:
+            from launch.live.watching import watch
+
+            return watch(options)
 
 
 def _whole(text: str) -> int:

@@ -1,7 +1,9 @@
 """How far a run has got and how fast it goes, from what it logs."""
 
+import dataclasses
 import json
 import os
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ class Progress:
     """Of the time of the steps: `SHARES`, together 1."""
     evaluation: Record
     """The last one on the validation split."""
+    metric: str = "loss"
+    """The figure of an evaluation that decides."""
 
     @property
     def seconds_left(self) -> float | None:
@@ -44,7 +48,7 @@ class Progress:
 
 def progress_of(run: RunFolder, signs: Record) -> Progress:
     """From the end of a run's metrics, its plan, and the last signs of life."""
-    return progress(tail(run.metrics), total_steps(run), signs)
+    return dataclasses.replace(progress(tail(run.metrics), total_steps(run), signs), metric=metric_of(run))
 
 
 def progress(records: Sequence[Record], total: int | None, signs: Record) -> Progress:
@@ -79,6 +83,16 @@ def total_steps(run: RunFolder) -> int | None:
     except RunError:
         return None  # not written yet
     return total if isinstance(total, int) else None
+
+
+def metric_of(run: RunFolder) -> str:
+    """The figure that decides, as the stored recipe names it; `loss` if it cannot be told."""
+    try:
+        recipe = tomllib.loads(run.recipe.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "loss"
+    section = recipe.get("evaluate")
+    return str(section.get("metric", "loss")) if isinstance(section, dict) else "loss"
 
 
 def tail(path: Path, most_bytes: int = TAIL_BYTES) -> list[Record]:

@@ -4,7 +4,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from cluster.markup import visible
 from cluster.runs import RunFolder, open_run
 from launch.live.progress import Progress, progress_of, ranks_of
 from launch.live.state import Condition, conditions
-from launch.report.figures import MISSING, SPACE, count, percent, seconds
+from launch.report.figures import MISSING, SPACE, count, is_number, percent, seconds
 
 RUNS = Path("runs")
 """Where `muster train` and `muster submit` put runs that are not named."""
-SCORES = ("accuracy", "f1_micro", "f1_macro", "mse", "loss")
+SCORES = ("accuracy", "spearman", "loss")
+"""Figures that are shown beside the one that decides, the best known first."""
 HEADS = ("run", "state", "step", "loss", "tokens/s", "left", "nodes", "restarts", "last words")
 RIGHT = frozenset({2, 3, 4, 5, 7})
 MOST_WORDS = 120
@@ -89,7 +90,7 @@ def in_full(found: Condition, reached: Progress) -> str:
     left = reached.seconds_left if going and found.state != "queued" else None
     ranks = ranks_of(found.seen.signs)
     lines: dict[str, str] = {
-        "step": _step(reached),
+        "step": step_words(reached),
         "loss": _loss(reached),
         "speed": _speed(reached) if going else "",
         "left": f"about {_plain(seconds(left))}" if left is not None else "",
@@ -140,7 +141,7 @@ def _row(found: Condition, reached: Progress) -> tuple[str, ...]:
     )
 
 
-def _step(reached: Progress) -> str:
+def step_words(reached: Progress) -> str:
     if reached.step is None:
         return ""
     epoch = f", epoch {reached.epoch}" if reached.epoch is not None else ""
@@ -151,16 +152,18 @@ def _step(reached: Progress) -> str:
 
 def _loss(reached: Progress) -> str:
     own = f"{reached.loss:.4f}" if reached.loss is not None else ""
-    return "; ".join(filter(None, [own, evaluation_words(reached.evaluation)]))
+    return "; ".join(filter(None, [own, evaluation_words(reached)]))
 
 
-def evaluation_words(evaluation: Mapping[str, Any]) -> str:
-    """The last evaluation: its figures, and where it was made; empty if there is none."""
-    if not evaluation:
+def evaluation_words(reached: Progress) -> str:
+    """The last evaluation: the figure that decides, another, and where it was made; empty if there is none."""
+    made = reached.evaluation
+    if not made:
         return ""
-    named = [f"{name} {evaluation[name]:.4f}" for name in SCORES if isinstance(evaluation.get(name), int | float)]
-    best = ", the best so far" if evaluation.get("best") else ""
-    return f"validation {', '.join(named[:2] or [MISSING])} (step {count(evaluation.get('step'))}{best})"
+    names = dict.fromkeys([reached.metric, *SCORES])
+    named = [f"{name} {made[name]:.4f}" for name in names if is_number(made.get(name))]
+    best = ", best" if made.get("best") else ""
+    return f"validation {', '.join(named[:2] or [MISSING])} (step {count(made.get('step'))}{best})"
 
 
 def _speed(reached: Progress) -> str:

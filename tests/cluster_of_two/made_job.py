@@ -3,9 +3,9 @@
 import contextlib
 import json
 import sys
-import time
 
 from tests.conftest import write_corpus
+from tests.waiting import until
 
 RECIPE = """\
 [data]
@@ -54,12 +54,3 @@ def without_jobs(slurm):
     finally:
         slurm.run("scancel", "--user=root")
         until(lambda: not slurm.output("squeue", "--noheader"))
-
-
-def until(true, seconds=60):
-    """Waits for what must come."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    return found

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster_of_two.made_job import until, without_jobs, write_recipe
+from tests.cluster_of_two.made_job import without_jobs, write_recipe
+from tests.waiting import until
 
 SCRIPTS = Path(__file__).parents[2] / "slurm"
 LISTENS = """#!{python}

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from tests.cluster_of_two.made_job import answer, muster, until, without_jobs, write_recipe
+from tests.cluster_of_two.made_job import answer, muster, without_jobs, write_recipe
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_a_job_that_waits_has_a_run_folder_a_state_and_an_end(cluster):
     done = muster(cluster, "submit", "my.toml", "train.epochs=2", "--nodes", "2", "--time", "10", "--", "--hold")
     assert done.returncode == 0, done.stderr
     job = done.stdout.partition("job ")[2].partition(",")[0]
-    for command in ("status", "logs", "stop"):
+    for command in ("status", "watch", "logs", "stop"):
         assert f"muster {command} runs/my" in done.stdout
     script = cluster.output("scontrol", "show", "job", job)
     assert "NumNodes=2" in script and "TimeLimit=00:10:00" in script and "Requeue=1" in script
