@@ -127,11 +127,11 @@ class RunFolder:
         return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
 
     def rank_stack(self, attempt: int, rank: int) -> Path:
-        """The Python stacks of all threads of a rank, taken when some rank did not go on."""
+        """The Python stacks of a rank's threads, if the attempt did not get on."""
         return self.attempt_logs(attempt) / f"rank-{rank}.stack.txt"
 
     def rank_collectives(self, attempt: int, rank: int) -> Path:
-        """What torch's flight recorder said of a rank at that time, as JSON; or {"unknown": why}."""
+        """The collective that a rank was in, if the attempt did not get on, as JSON."""
         return self.attempt_logs(attempt) / f"rank-{rank}.collectives.json"
 
     def attempts(self) -> int:
@@ -187,12 +187,17 @@ def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
 
 
 def is_reserved(run: RunFolder) -> bool:
-    """Does the folder hold what `muster submit` makes for a job that has not begun, and nothing else?"""
+    """Does the folder hold what `muster submit` makes for a job that has not begun, and nothing else?
+
+    That is job.json, and logs/ with the log of the job; of a job that is very quick, the log may be there first.
+    """
     try:
         names = {path.name for path in run.path.iterdir()}
+        logs = [path.name for path in run.logs.iterdir()] if run.logs.name in names else []
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return run.job.name in names and names <= {run.job.name, run.logs.name}
+    ours = all(name.startswith("job-") for name in logs)
+    return bool(names) and names <= {run.job.name, run.logs.name} and ours
 
 
 def open_run(path: Path) -> RunFolder:
@@ -230,11 +235,14 @@ def model_folder(run: Path) -> Path:
 
 
 def run_state(run: RunFolder) -> RunState:
-    """What has become of a run, judged by its folder alone."""
+    """What has become of a run, judged by its folder alone. Holds it for a moment: not for those who look often."""
+    return "running" if run.record.exists() and _is_locked(run) else state_at_rest(run)
+
+
+def state_at_rest(run: RunFolder) -> RunState:
+    """The same without a look at whether somebody is at it."""
     if not run.record.exists():
         return "absent"
-    if _is_locked(run):
-        return "running"
     # Without its model there is something left to do: a resume writes it again from the last checkpoint.
     if run.weights.exists() and (run.evaluation.exists() or _verdict(run) == "done"):
         return "finished"

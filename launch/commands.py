@@ -26,7 +26,6 @@ from launch.watch import Watch, evaluation_line
 def train(options: argparse.Namespace) -> int:
     """A new run, from raw text to scores."""
     own = job.this_job()
-    job.for_task(options)
     loaded = _open(options)
     run = RunFolder(Path(options.run or f"runs/{loaded.name}{f'-{own.name}' if own else ''}"))
     if own and job.is_own(run, own):  # the job was requeued

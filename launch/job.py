@@ -1,6 +1,5 @@
 """`muster train` inside a batch job of Slurm: which run is the job's own, and what becomes of the job."""
 
-import argparse
 import json
 import os
 import time
@@ -14,8 +13,6 @@ from cluster.supervision.requeue import start_again
 from cluster.supervision.slurm import Job, job_of
 from launch import local
 
-TASK = "{task}"
-"""Stands for the number of the task of a job array, in settings and in --run."""
 MOST_RESTARTS = 20
 """A preparation that was interrupted so often is not requeued again: nobody sees whether it gets on."""
 
@@ -23,15 +20,6 @@ MOST_RESTARTS = 20
 def this_job() -> Job | None:
     """The batch job that this process is the script of. Raises PlanError for one of several tasks of a step."""
     return job_of(os.environ)
-
-
-def for_task(options: argparse.Namespace) -> None:
-    """Put the number of the array's task where `{task}` stands."""
-    if (task := os.environ.get("SLURM_ARRAY_TASK_ID")) is None:
-        return
-    options.overrides = [word.replace(TASK, task) for word in options.overrides]
-    if options.run:
-        options.run = options.run.replace(TASK, task)
 
 
 def is_own(run: RunFolder, job: Job) -> bool:

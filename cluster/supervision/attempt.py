@@ -13,14 +13,15 @@ from cluster.errors import EXIT_DO_NOT_REQUEUE, MusterError
 from cluster.plan.fitness import Unfit, refuse_unfit
 from cluster.plan.placement import place
 from cluster.plan.plan import Machine, Plan, describe, keep_stored, make_plan, together
+from cluster.pulse.clock import Stuck
 from cluster.pulse.collectives import Entered
+from cluster.pulse.words import explain, suspects
 from cluster.runs import RunFolder, read_json
 from cluster.supervision.agents import Agents
 from cluster.supervision.alive import Signs, State
 from cluster.supervision.desk import Desk
 from cluster.supervision.frames import BEAT_SECONDS, SILENT_SECONDS
 from cluster.supervision.outcome import Report, conclude, newest_step
-from cluster.supervision.standing import Standing, ending_of, in_short
 from cluster.supervision.verdict import Ending, verdict_of
 from cluster.supervision.wishes import Wishes
 from cluster.topology.frames import Message
@@ -218,15 +219,29 @@ class Attempt:
 
     def _stuck(self) -> Ending:
         """Some ranks do not go on: find out where all of them are, before they are ended."""
-        stuck = [Standing(node.name, one) for node in self.nodes for one in node.stuck]
-        self.say(f"muster: {in_short(stuck)}; asking every rank where it is")
+        self.say(f"muster: {self._explained([])} Asking every rank where it is.")
         self.desk.tell({"dump": True})
         end = time.monotonic() + DUMP_SECONDS
         while any(n.dumped is None and not n.gone and not n.report for n in self.nodes) and time.monotonic() < end:
             self._listen("training")
-        stuck = [Standing(node.name, one) for node in self.nodes for one in node.stuck]  # more may have told meanwhile
         entered = [Entered(**one) for node in self.nodes for one in node.dumped or ()]
-        return ending_of(stuck, entered, self.folder.attempt_logs(self.number), newest_step(self.folder))
+        told = {one["rank"]: (node.name, one) for node in self.nodes for one in node.stuck}
+        rank = suspects([Stuck(**one) for _, one in told.values()], entered)[0]
+        name, first = told.get(rank, ("", {"kind": "late", "step": None}))
+        logs = self.folder.attempt_logs(self.number)
+        return Ending(
+            verdict="infrastructure",
+            message=f"{self._explained(entered)}\nPython stacks of all ranks: {logs}/rank-*.stack.txt",
+            step=newest_step(self.folder),
+            rank=rank,
+            node=name,
+            kind=f"hung ({first['kind']})",
+            at_step=first["step"],
+        )
+
+    def _explained(self, entered: Sequence[Entered]) -> str:
+        nodes = {rank["rank"]: node.name for node in self.nodes for rank in node.ranks}
+        return explain([Stuck(**one) for node in self.nodes for one in node.stuck], entered, nodes)
 
     def _broken(self) -> Ending | None:
         """An agent that is gone, or a node that has fallen silent."""

@@ -54,18 +54,6 @@ class StopFlag:
                 signal.signal(number, handler)
 
 
-def die_with_parent(with_signal: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent dies, so that nobody is left training unwatched.
-
-    Linux only (prctl(2)); elsewhere nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-    parent = os.environ.get(PARENT)
-    if parent is not None and int(parent) != os.getppid():  # it died while this process was importing torch
-        os.kill(os.getpid(), with_signal)
-
-
 def run_rank(work: Callable[[Pulse], None], logs: Path | None) -> int:
     """Do a rank's work and return its exit code, leaving word of why it failed if it did.
 
