@@ -73,21 +73,29 @@ class _Asked:
         self._before = self._size = _size(self._path)
         self._grown = time.monotonic()
         self._listens = self._process is not None and self._process.catches_usr2
-        self._was_stopped = self._process is not None and self._process.state == "T"
-        self._continued = self._listens and self._was_stopped
+        self._was_stopped = self._continued = False
         if self._listens:
             self._send(signal.SIGUSR2)
-        if self._continued:
-            self._send(signal.SIGCONT)  # it writes its stack before anything else of it runs
 
     def is_done(self) -> bool:
         size, now = _size(self._path), time.monotonic()
         if size != self._size:
             self._size, self._grown = size, now
-        done = not self._listens or (self._size > self._before and now - self._grown > QUIET_SECONDS)
-        if done:
+        if not self._listens:
+            return True
+        if self._size == self._before:
+            self._continue_if_stopped()
+            return False
+        if now - self._grown > QUIET_SECONDS:
             self.stop_again()
-        return done
+            return True
+        return False
+
+    def _continue_if_stopped(self) -> None:
+        process = process_of(self._page.read())
+        if process is not None and process.state == "T":
+            self._was_stopped = self._continued = True
+            self._send(signal.SIGCONT)  # it writes its stack before anything else of it runs
 
     def stop_again(self) -> None:
         if self._continued:

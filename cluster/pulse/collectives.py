@@ -14,7 +14,7 @@ class Entered:
 
     rank: int
     number: int = 0
-    """Of the last that it entered, counted from 1 by every rank alike; 0: none yet."""
+    """Of the last that it entered, counted from 1 by every rank alike; 0: torch has recorded none."""
     finished: int = 0
     """Of the last that is over."""
     operation: str = ""

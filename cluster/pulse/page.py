@@ -192,7 +192,7 @@ class Pages:
 
     def hand_down(self) -> Mapping[str, str]:
         """What the environment of the ranks must hold. From now on this process and those that it starts ignore
-        SIGUSR2, which a rank would otherwise die of before it can do better."""
+        SIGUSR2, which a rank would otherwise die of before it can do better. For the main thread."""
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         # torch's flight recorder keeps so many collectives; by itself 2,000, whose telling holds a rank up for longer.
         return {PULSE: str(self.folder), "TORCH_FR_BUFFER_SIZE": os.environ.get("TORCH_FR_BUFFER_SIZE", "200")}

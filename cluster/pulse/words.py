@@ -72,7 +72,7 @@ def _line(rank: Mapping[str, Any], last: Entered | None) -> str:
     node = f"  {rank['node']}" if rank.get("node") else ""
     collective = ""
     if last is not None:
-        collective = f"  {last.unknown}" if last.unknown else "  no collective yet"
+        collective = f"  {last.unknown}" if last.unknown else "  no collective on record"
         if last.number:
             collective = f"  {'in' if _waits(last) else 'out of'} {_collective(last)}"
     return (

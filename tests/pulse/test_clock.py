@@ -87,7 +87,7 @@ def test_who_has_not_begun_is_late_in_the_end():
     with Pages([3]) as pages:
         clock, made = Clock(pages), time.monotonic()
         named, found = first_found(clock, made, made + 700)
-        assert 600 < named - made <= 600.5
+        assert 600 <= named - made <= 600.5  # the page is a little older than `made`
         assert [(one.rank, one.pid, one.kind, one.state) for one in found] == [(3, 0, "late", "has not begun")]
 
 
