@@ -15,7 +15,7 @@ IN_TIME = 3  # deadlines are asserted at three times their mark, the figure is p
 
 
 def test_two_nodes_of_two_ranks_agree_with_one_process(submit, recipe_of, muster, tmp_path):
-    recipe = recipe_of("lstm", train={"steps": 50, "precision": "float64"})
+    recipe = recipe_of("lstm", train={"steps": 50, "precision": "float64", "strict": True})
     job = submit(recipe, "launch.ranks=4", ONE_THREAD)
     alone = muster("train", recipe, "--run", tmp_path / "alone", ONE_THREAD)
     assert alone.code == 0, alone.err
