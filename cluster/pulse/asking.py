@@ -5,13 +5,12 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cluster.pulse.clock import in_words, process_of
 from cluster.pulse.collectives import Entered, entered_last
 from cluster.pulse.page import Page, Pages, collectives_path, stack_path
-from cluster.runs import RunFolder
 
 ANSWER_SECONDS = 2.0
 QUIET_SECONDS = 0.1
@@ -53,14 +52,12 @@ def collectives(pages: Pages, ranks: Iterable[int] | None = None) -> dict[int, E
     }
 
 
-def keep(pages: Pages, run: RunFolder, attempt: int, told: Mapping[int, str], entered: Mapping[int, Entered]) -> None:
-    """Put what `stacks` and `collectives` found into the run's logs. Raises OSError."""
-    for rank, text in told.items():
-        run.rank_stack(attempt, rank).write_text(text, encoding="utf-8")
-    for rank, one in entered.items():
-        words = json.dumps({"unknown": one.unknown}).encode()
-        raw = words if one.unknown else collectives_path(pages.folder, rank).read_bytes()
-        run.rank_collectives(attempt, rank).write_bytes(raw)
+def record(pages: Pages, entered: Entered) -> str:
+    """For the run's logs: all that torch recorded of the rank whose last collective that is, as JSON; {"unknown": why}
+    if it told nothing. Raises OSError."""
+    if entered.unknown:
+        return json.dumps({"unknown": entered.unknown})
+    return collectives_path(pages.folder, entered.rank).read_text(encoding="utf-8")
 
 
 class _Asked:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.pulse.asking import collectives, keep, stacks
+from cluster.pulse.asking import collectives, record, stacks
 from cluster.pulse.collectives import behind
 from cluster.pulse.page import Pages
 from cluster.pulse.process import look_at
 from cluster.pulse.words import explain
-from cluster.runs import RunFolder
 from tests.pulse.ranks import ranks
 
 RANK = Path(__file__).parent / "rank.py"
@@ -63,14 +62,11 @@ def test_a_skipped_collective(tmp_path):
         stuck, _ = started.until_stuck(30)
         words = explain(stuck, list(found.values()), {1: "h2"})
         assert words.startswith("Rank 1 on h2 ") and words.endswith(" The other ranks wait in all_reduce number 6.")
-        run = RunFolder(tmp_path / "run")
-        run.attempt_logs(0).mkdir(parents=True)
-        keep(started.pages, run, 0, told, found)
-        assert "skips_the_collective" in run.rank_stack(0, 1).read_text()
-        assert json.loads(run.rank_collectives(0, 1).read_bytes())["entries"][-1]["collective_seq_id"] == 5
+        recorded = json.loads(record(started.pages, found[1]))["entries"]
+        assert [one["collective_seq_id"] for one in recorded] == [1, 2, 3, 4, 5]
 
 
-def test_who_does_not_listen_is_left_alive(tmp_path):
+def test_who_does_not_listen_is_left_alive():
     """SIGUSR2 would kill a process that does not catch it."""
     with Pages([0, 1, 2]) as pages, subprocess.Popen(["sleep", "600"]) as process:
         pages.pages[0].begin(process.pid, look_at(process.pid).started_ticks)
@@ -83,10 +79,7 @@ def test_who_does_not_listen_is_left_alive(tmp_path):
         }
         assert [found[rank].unknown for rank in (1, 2)] == ["it has ended", "it has not begun"]
         assert found[0].unknown.startswith("it gave no answer: ")
-        run = RunFolder(tmp_path)
-        run.attempt_logs(0).mkdir(parents=True)
-        keep(pages, run, 0, told, found)
-        assert json.loads(run.rank_collectives(0, 1).read_bytes()) == {"unknown": "it has ended"}
+        assert json.loads(record(pages, found[1])) == {"unknown": "it has ended"}
         time.sleep(0.2)
         assert process.poll() is None
         process.kill()
