@@ -69,12 +69,12 @@ def test_a_requeued_job_adds_to_its_log(cluster, tmp_path):
     assert "restart 0" in log.read_text()
 
 
-def test_every_task_of_an_array_runs(cluster, tmp_path):
+def test_tasks_of_an_array_have_names_of_their_own(cluster, tmp_path):
     stand_in = program(cluster, tmp_path, '#!/bin/bash\necho "$@" > {folder}/$SLURM_ARRAY_TASK_ID\n')
     submitted(cluster, "train", "r", "--run", "runs/r-{task}", options=["--array=2,5"], **stand_in)
     for task in ("2", "5"):
         until(lambda path=tmp_path / task: path.exists() and path.read_text())
-        assert (tmp_path / task).read_text() == "train r --run runs/r-{task}\n"
+        assert (tmp_path / task).read_text() == f"train r --run runs/r-{task}\n"
 
 
 def test_two_nodes_prepare_together(cluster, tmp_path):
