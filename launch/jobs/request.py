@@ -72,14 +72,14 @@ def request_of(options: argparse.Namespace) -> Request:
     if (Path(options.recipe) / "run.json").is_file():
         return _to_go_on(options)
     tasks = [str(task) for task in tasks_of(options.array)] if options.array else [""]
-    words, name = [options.recipe, *options.overrides], Path(options.recipe).stem
-    run = options.run or f"runs/{name}{f'-{PLACE}' if options.array and PLACE not in name else ''}"
-    _check_places(words, run, options.array)
-    _check_recipes(words, tasks)
+    name = Path(options.recipe).stem
+    run = options.run or f"runs/{name}{f'-{PLACE}' if options.array else ''}"
+    _check_places(options.overrides, run, options.array)
+    _check_recipes(options.recipe, options.overrides, tasks)
     runs = {task: RunFolder(Path(run.replace(PLACE, task))) for task in tasks}
     for folder in runs.values():
         _refuse_taken(folder)
-    return _request(options, name.replace(PLACE, "array"), options.recipe, run, runs)
+    return _request(options, name, options.recipe, run, runs)
 
 
 def _to_go_on(options: argparse.Namespace) -> Request:
@@ -121,11 +121,11 @@ def _check_options(given: Sequence[str]) -> None:
                 raise PlanError(f"{word}: muster submit sets {long} of sbatch itself; {way_out}.")
 
 
-def _check_places(words: Sequence[str], run: str, array: str) -> None:
+def _check_places(overrides: Sequence[str], run: str, array: str) -> None:
     """Raises PlanError where {task} is missing, or means nothing, and for a folder that a job's log cannot be in."""
     if "%" in run or "\\" in run:  # sbatch.html, "filename pattern"
         raise PlanError(f"--run {run}: Slurm gives % and \\ a meaning in the name of a job's log. Choose another name.")
-    placed = any(PLACE in word for word in words)
+    placed = any(PLACE in word for word in overrides)
     if (placed or PLACE in run) and not array:
         raise PlanError(f"{PLACE} stands for the number of a task: give the numbers, as in --array 1-3.")
     if array and PLACE not in run:
@@ -134,14 +134,13 @@ def _check_places(words: Sequence[str], run: str, array: str) -> None:
         local.say(f"every task trains the same: {PLACE} in a setting makes them differ, as in train.seed={PLACE}")
 
 
-def _check_recipes(words: Sequence[str], tasks: Sequence[str]) -> None:
+def _check_recipes(recipe: str, overrides: Sequence[str], tasks: Sequence[str]) -> None:
     """Raises what `muster check` would, for the first task whose recipe does not hold."""
-    differ = any(PLACE in word for word in words)
+    differ = any(PLACE in word for word in overrides)
     sources = []
     for task in tasks if differ else tasks[:1]:
-        recipe, *overrides = (word.replace(PLACE, task) for word in words)
         try:
-            loaded = open_recipe(recipe, overrides)
+            loaded = open_recipe(recipe, [word.replace(PLACE, task) for word in overrides])
         except (RecipeError, PlanError) as error:
             raise type(error)(f"Task {task}: {error}" if differ else str(error)) from error
         for note in loaded.notes if task == tasks[0] else ():

@@ -2,8 +2,6 @@
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
 
 from cluster.processes import Follower
 from cluster.runs import RunFolder
@@ -43,9 +41,9 @@ class Course:
         if self._total is None and (total := total_steps(self.run)) is not None:
             self._total, self._metric = total, metric_of(self.run)
 
-    def progress(self, signs: Mapping[str, Any]) -> Progress:
+    def progress(self, signs: Record, verdict: Record) -> Progress:
         """How far it has got."""
-        found = progress(list(self._recent), self._total, signs)
+        found = progress(list(self._recent), self._total, signs, verdict)
         evaluation = self.evaluations[-1] if self.evaluations else {}
         return dataclasses.replace(found, evaluation=evaluation, metric=self._metric)
 

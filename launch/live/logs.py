@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.errors import EXIT_DONE, RunError
+from cluster.errors import EXIT_DONE, PlanError, RunError
 from cluster.runs import RunFolder
 from launch import local
 from launch.live.signs import LOST_SECONDS
@@ -63,9 +63,13 @@ class Log:
 
 
 def logs(options: argparse.Namespace) -> int:
-    """Print them. Raises RunError for a rank or an attempt that is not there."""
+    """Print them. Raises RunError for a rank or an attempt that is not there, PlanError for options at odds."""
     run = folder(Path(options.run))
     observer = Observer(run)
+    if options.follow and options.attempt is not None:
+        raise PlanError(
+            "--attempt shows one attempt, -f follows the run over all that are to come: leave one of them out."
+        )
     if options.follow:
         return _follow(run, observer, options.rank)
     attempt = _attempt(run, options.attempt)

@@ -46,17 +46,17 @@ class Progress:
         return max(0.0, (self.total - self.step) * self.seconds_per_step)
 
 
-def progress_of(run: RunFolder, signs: Record) -> Progress:
-    """From the end of a run's metrics, its plan, and the last signs of life."""
-    return dataclasses.replace(progress(tail(run.metrics), total_steps(run), signs), metric=metric_of(run))
+def progress_of(run: RunFolder, signs: Record, verdict: Record) -> Progress:
+    """From the end of a run's metrics, its plan, the last signs of life, and the verdict on its last attempt."""
+    return dataclasses.replace(progress(tail(run.metrics), total_steps(run), signs, verdict), metric=metric_of(run))
 
 
-def progress(records: Sequence[Record], total: int | None, signs: Record) -> Progress:
+def progress(records: Sequence[Record], total: int | None, signs: Record, verdict: Record) -> Progress:
+    """Of these records of the metrics. Not every step is logged: signs and verdict may know of a later one."""
     steps = [one for one in records if one.get("kind") == "step" and isinstance(one.get("step"), int)]
     evaluations = [one for one in records if one.get("kind") == "evaluation" and isinstance(one.get("step"), int)]
     last: Record = steps[-1] if steps else {}
-    reached = [rank["step"] for rank in ranks_of(signs) if isinstance(rank.get("step"), int)]
-    reached += [last["step"]] if steps else []
+    reached = [one["step"] for one in [*ranks_of(signs), verdict, last] if isinstance(one.get("step"), int)]
     epoch, loss, rate = last.get("epoch"), last.get("loss"), last.get("tokens_per_second")
     return Progress(
         step=max(reached, default=None),

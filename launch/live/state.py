@@ -30,6 +30,7 @@ SPOKEN: Mapping[str, State] = {
 SECONDS_BETWEEN_QUESTIONS = 5.0
 """To Slurm, whose controller answers everybody."""
 HELD = ("JobHeldUser", "JobHeldAdmin")
+"""Reasons of squeue for which a job waits until it is released."""
 NEVER = re.compile(r"Partition\w*Limit|BadConstraints|Dependency\w*NeverSatisfied|Invalid\w+")
 """Reasons of squeue for which a job waits for good."""
 HOPELESS = ("failed", "wrong input")
@@ -169,6 +170,8 @@ def judge(seen: Seen) -> tuple[State, str]:
         return "queued", _waiting(seen.queued, seen.attempts)
     if seen.age_seconds is not None:
         return _silent(seen, seen.age_seconds)
+    if seen.queued and seen.queued.state == "COMPLETING" and _next(seen).startswith("requeued"):
+        return "waiting to restart", f"job {seen.job} is about to wait again: {_next(seen)}"
     if seen.queued and seen.queued.state != "COMPLETING":
         where = f" on {seen.queued.nodes}" if seen.queued.nodes else ""
         return "starting", f"job {seen.job} is {seen.queued.state.lower()}{where}, and no attempt is under way"
@@ -202,17 +205,22 @@ def _silent(seen: Seen, age: float) -> tuple[State, str]:
 def _over(seen: Seen) -> tuple[State, str]:
     """Nobody is at it."""
     why = f"Slurm cannot be asked of job {seen.job}: {seen.unknown}" if seen.unknown else ""
-    verdict, following = str(seen.verdict.get("verdict") or ""), str(seen.verdict.get("next") or "")
+    verdict = str(seen.verdict.get("verdict") or "")
     if seen.attempts == 0:
         ended = f"job {seen.job} is over and began no attempt" if seen.job and not why else ""
         return "not started", why or ended
-    if verdict in HOPELESS or following.startswith("given up"):
+    if verdict in HOPELESS or _next(seen).startswith("given up"):
         return "given up", f"{verdict}, attempt {seen.verdict.get('attempt')}"
     return "interrupted", why or verdict or "the last attempt gave no verdict"
 
 
+def _next(seen: Seen) -> str:
+    """What follows from the last attempt, as its verdict says."""
+    return str(seen.verdict.get("next") or "")
+
+
 def _following(run: RunFolder, seen: Seen, state: State) -> str:
-    said = str(seen.verdict.get("next") or "")
+    said = _next(seen)
     match state:
         case "queued":
             return _of_queued(run, seen)

@@ -28,11 +28,11 @@ def status(options: argparse.Namespace) -> int:
     """One run in full, or all runs in a table."""
     if options.run:
         (found,) = conditions([folder(Path(options.run))])
-        reached = progress_of(found.run, found.seen.signs)
+        reached = progress_of(found.run, found.seen.signs, found.seen.verdict)
         print(json.dumps(as_json(found, reached), indent=2) if options.json else in_full(found, reached))
         return EXIT_DONE
     runs = [RunFolder(path) for path in sorted(RUNS.iterdir()) if is_run(path)] if RUNS.is_dir() else []
-    shown = [(one, progress_of(one.run, one.seen.signs)) for one in conditions(runs, damaged=True)]
+    shown = [(one, progress_of(one.run, one.seen.signs, one.seen.verdict)) for one in conditions(runs, damaged=True)]
     if options.json:
         print(json.dumps([as_json(*one) for one in shown], indent=2))
     elif shown:

@@ -56,7 +56,7 @@ def _view(observer: Observer, course: Course, live: bool) -> View:
     course.look()
     return View(
         found=found,
-        reached=course.progress(found.seen.signs),
+        reached=course.progress(found.seen.signs, found.seen.verdict),
         losses=course.losses,
         evaluations=course.evaluations,
         attempts=course.attempts,

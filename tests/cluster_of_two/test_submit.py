@@ -85,6 +85,27 @@ def test_the_folder_of_a_job_that_was_cancelled_by_hand_is_free_again(cluster):
     assert answer(cluster, "submit", "my.toml", "--", "--hold")["job"] != job
 
 
+def test_a_run_that_was_stopped_goes_on_as_a_job(cluster):
+    muster(cluster, "train", "my.toml", "--run", "runs/my")
+    finished = muster(cluster, "submit", "runs/my")
+    assert finished.returncode == 2 and "is finished" in finished.stderr
+    for left in ("model", "evaluation.json", "verdict.json"):
+        cluster.run("rm", "-r", cluster.folder / "runs/my" / left)
+    taken = muster(cluster, "submit", "my.toml")
+    assert taken.returncode == 2 and "muster submit runs/my" in taken.stderr and "interrupted" in taken.stderr
+    for words, said in ((["--run", "x"], "no --run"), (["train.epochs=9"], "launch.* settings only")):
+        refused = muster(cluster, "submit", "runs/my", *words)
+        assert refused.returncode == 2 and said in refused.stderr
+    given = answer(cluster, "submit", "runs/my", "launch.ranks=2", "--", "--hold")
+    assert given["command"][-4:] == ["runs/my/recipe.toml", "launch.ranks=2", "--run", "runs/my"]
+    assert answer(cluster, "status", "runs/my")["job"] == given["job"]
+    again = muster(cluster, "submit", "runs/my")
+    assert again.returncode == 2 and "is queued" in again.stderr
+    assert muster(cluster, "stop", "runs/my").returncode == 0
+    assert (cluster.folder / "runs/my/recipe.toml").exists()  # it held something: only the job is gone
+    assert answer(cluster, "status", "runs/my")["state"] == "interrupted"
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

@@ -58,10 +58,10 @@ def test_a_signal_in_the_first_second_does_not_kill(tells):
 
 def test_a_task_of_an_array_gets_its_number_and_srun_its_cores(tells):
     job = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_JOB_ID": "12", "SLURM_CPUS_PER_TASK": "4", "SLURM_RESTART_COUNT": "2"}
-    done = bash(SCRIPTS / "train.sbatch", "a-{task}", "--run", "runs/{task}-{task}", MUSTER=str(tells), **job)
+    done = bash(SCRIPTS / "train.sbatch", "train.seed={task}", "--run", "runs/{task}-{task}", MUSTER=str(tells), **job)
     first, *lines = done.stdout.splitlines()
     assert "job 12 (task 7), restart 2" in first
-    assert lines[:4] == ["train", "a-7", "--run", "runs/7-7"]
+    assert lines[:4] == ["train", "train.seed=7", "--run", "runs/7-7"]
     assert "SRUN_CPUS_PER_TASK=4" in lines and "CUDA_DEVICE_ORDER=PCI_BUS_ID" in lines
 
 

@@ -37,6 +37,7 @@ def test_what_the_ranks_wrote(logged, words, shown, capsys):
     [
         (["--rank", "7"], "no log of rank 7: its ranks are 0 to 1"),
         (["--attempt", "7"], "no attempt 7: its attempts are 0, 1"),
+        (["-f", "--attempt", "0"], "leave one of them out"),
         (["--rank", "-1"], "at least 0"),
         (["--rank", "x"], "at least 0"),
     ],

@@ -35,7 +35,7 @@ def write(path, *records):
 
 def test_the_time_that_is_left_counts_what_stands_between_the_steps():
     records = [step(10), step(20), evaluation(20), {"kind": "checkpoint", "step": 20, "seconds": 1.0}, step(30)]
-    found = progress(records, 130, {})
+    found = progress(records, 130, {}, {})
     assert found.seconds_per_step == pytest.approx((5 + 5 + 1 + 5) / 20)  # of steps 10 to 30
     assert found.seconds_left == pytest.approx(100 * 0.8)
     assert found.shares == pytest.approx({"data": 0.1, "compute": 0.6, "communication": 0.3})
@@ -53,12 +53,15 @@ def test_the_time_that_is_left_counts_what_stands_between_the_steps():
     ],
 )
 def test_a_step_is_known_from_the_log_or_from_the_ranks(records, signs, expected):
-    found = progress(records, None, signs)
+    found = progress(records, None, signs, {})
     assert found.step == expected and found.seconds_left is None
+    assert progress(records, None, signs, {"step": 18}).step == 18  # of the checkpoint that the run was stopped with
 
 
 def test_records_of_other_versions_are_taken_as_far_as_they_go():
-    found = progress([{"kind": "step", "step": 3, "loss": None, "seconds": 4}, {"kind": "new"}, {}], 10, {})
+    found = progress(
+        [{"kind": "step", "step": 3, "loss": None, "seconds": 4}, {"kind": "new"}, {}], 10, {}, {"step": 2}
+    )
     assert (found.step, found.loss, found.seconds_per_step, dict(found.shares)) == (3, None, None, {})
 
 
@@ -75,9 +78,9 @@ def test_only_the_end_of_a_long_file_is_read(tmp_path):
 
 def test_the_metric_of_the_recipe_is_told(run):
     write(run.metrics, step(10), evaluation(10))
-    assert progress_of(run, {}).metric == "accuracy"
+    assert progress_of(run, {}, {}).metric == "accuracy"
     run.recipe.write_text("not toml [")
-    assert progress_of(run, {}).metric == "loss"
+    assert progress_of(run, {}, {}).metric == "loss"
 
 
 def test_what_a_resumed_run_has_lost_is_not_shown(run):
@@ -89,4 +92,4 @@ def test_what_a_resumed_run_has_lost_is_not_shown(run):
     course.look()
     assert course.losses[1:] == [(20, 0.05), (25, 0.125)]
     assert [one["step"] for one in course.evaluations] == [20]
-    assert course.progress({}).evaluation["step"] == 20
+    assert course.progress({}, {}).evaluation["step"] == 20

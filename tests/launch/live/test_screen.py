@@ -54,7 +54,7 @@ def view(steps=400, ranks=4, attempts=2, live=True, **seen):
     ended = {"verdict": "infrastructure", "step": 100, "cause": "h2 fell silent", "next": "restarted"}
     return View(
         found=condition(RunFolder(Path("runs/sentiment")), Seen(**known | seen)),
-        reached=dataclasses.replace(progress(records, 1000, known["signs"]), metric="accuracy", evaluation=last),
+        reached=dataclasses.replace(progress(records, 1000, known["signs"], {}), metric="accuracy", evaluation=last),
         losses=[(float(one["step"]), one["loss"]) for one in records if one["kind"] == "step"],
         evaluations=evaluations,
         attempts=[{"attempt": number, **ended} for number in range(attempts)],

@@ -60,6 +60,22 @@ def verdict(name, then=""):
             "interrupted",
             "checkpointed",
         ),
+        (  # between the end of the job and its next place in the queue
+            Seen(
+                folder="interrupted",
+                attempts=1,
+                job="12",
+                queued=COMPLETING,
+                verdict=verdict("checkpointed", "requeued"),
+            ),
+            "waiting to restart",
+            "job 12 is about to wait again",
+        ),
+        (
+            Seen(folder="interrupted", attempts=1, job="12", verdict=verdict("checkpointed", "requeued")),
+            "interrupted",  # somebody has cancelled it since
+            "checkpointed",
+        ),
         (Seen(folder="interrupted", attempts=1, verdict=verdict("infrastructure")), "interrupted", "infrastructure"),
         (Seen(folder="interrupted", attempts=1, verdict=verdict("failed")), "given up", "failed"),
         (Seen(folder="interrupted", attempts=1, verdict=verdict("wrong input")), "given up", "wrong input"),
