@@ -10,7 +10,7 @@ from cluster.runs import RunFolder
 from cluster.topology.compare import differences
 from cluster.topology.draw.picture import picture
 from cluster.topology.health.judge import exclude_line, health_json, judge
-from cluster.topology.node import Cluster, json_schema, read_record, to_json
+from cluster.topology.node import Cluster, json_schema, read_record, to_bytes, to_json
 from launch import local
 from launch.probe.asking import ask
 from launch.probe.page import html_page
@@ -25,7 +25,7 @@ def probe(options: argparse.Namespace) -> int:
     cluster = ask(options)
     health = judge(cluster)
     if options.save:
-        _write(options.save, json.dumps(to_json(cluster)) + "\n")
+        _write(options.save, to_bytes(cluster).decode() + "\n")
     if options.svg:
         _write(options.svg, picture(cluster, health))
     if options.html:
