@@ -145,7 +145,8 @@ def read_record(path: Path) -> Cluster:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a record (json-schema.org, draft 2020-12)."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_of_cluster().json_schema()}
+    shape = _of_cluster().json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape}
 
 
 def _checked(read: Callable[[Any], T], given: Any, where: str) -> T:

@@ -14,7 +14,7 @@ from cluster.topology.health import between
 from cluster.topology.health.finding import Finding, NodeRule, Peers, Said, Unjudged, Verdict, Wrong
 from cluster.topology.health.rules import CLUSTER_RULES, FACT_RULES, LOAD_RULES, ClusterRule
 from cluster.topology.hosts import by_number, compressed
-from cluster.topology.node import Cluster, Node
+from cluster.topology.node import Cluster, Node, json_schema
 
 ORDER: tuple[Verdict, ...] = ("fail", "unknown", "warning", "pass")
 """The worst first: what nobody could look at may be as bad as anything."""
@@ -68,7 +68,14 @@ def health_json(health: Health) -> dict[str, Any]:
 
 def health_schema() -> dict[str, Any]:
     """The JSON Schema of what `health_json` gives."""
-    return _adapter().json_schema()
+    return _adapter().json_schema(mode="serialization")
+
+
+def printed_schema() -> dict[str, Any]:
+    """The JSON Schema of what `muster probe --json` prints: a record, with what is to be thought of it."""
+    whole, health = json_schema(), health_schema()
+    shapes = whole["$defs"] | health.pop("$defs") | {"Health": health}
+    return whole | {"$defs": shapes, "properties": whole["properties"] | {"health": {"$ref": "#/$defs/Health"}}}
 
 
 @functools.cache
