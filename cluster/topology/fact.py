@@ -12,8 +12,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 Status = Literal["ok", "unsupported", "denied", "absent", "error"]
-"""`unsupported`: this hardware, kernel or driver does not tell. `denied`: this user may not ask. `absent`: there is no
-such thing here. `error`: it should have answered, but did not, or not in words that we know."""
+"""`unsupported`: this hardware, kernel or driver does not tell. `denied`: this user may not ask, or it is hidden.
+`absent`: there is no such thing here. `error`: it should have answered, but did not, or not in words that we know."""
 Unlimited = Literal["unlimited"]
 
 ABSENT = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ENXIO}

@@ -4,6 +4,7 @@ Pure functions over records: nothing here looks at the machine.
 """
 
 import functools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from cluster.topology.health.rules import CLUSTER_RULES, FACT_RULES, LOAD_RULES,
 from cluster.topology.hosts import by_number, compressed
 from cluster.topology.node import Cluster, Node, json_schema
 
+HOST = re.compile(r"[\w.-]+")
 ORDER: tuple[Verdict, ...] = ("fail", "unknown", "warning", "pass")
 """The worst first: what nobody could look at may be as bad as anything."""
 
@@ -52,12 +54,13 @@ def before_start(node: Node) -> Health:
 
 
 def exclude_line(health: Health) -> str:
-    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did.
+    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did, or none has a name
+    that Slurm would know (`node 3`: it never said its name).
 
     Where nodes contradict each other and nobody can say which is right, none is in it: the finding's remedy has a line
     for each side.
     """
-    failed = [name for name, verdict in health.verdicts.items() if verdict == "fail"]
+    failed = [name for name, verdict in health.verdicts.items() if verdict == "fail" and HOST.fullmatch(name)]
     return f"--exclude={compressed(failed)}" if failed else ""
 
 
