@@ -54,8 +54,8 @@ def before_start(node: Node) -> Health:
 
 
 def exclude_line(health: Health) -> str:
-    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did, or none has a name
-    that Slurm would know (`node 3`: it never said its name).
+    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did. Not in it is who
+    has no name that Slurm would know: `node 3` never said its own.
 
     Where nodes contradict each other and nobody can say which is right, none is in it: the finding's remedy has a line
     for each side.
