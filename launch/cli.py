@@ -117,8 +117,10 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _probe_or_check(name: str, options: argparse.Namespace) -> int:
+    from cluster.topology.node import expect_many
     from launch.probe import command
 
+    expect_many()
     if name == "check":
         return command.check(options)
     words = options.words

@@ -17,7 +17,7 @@ from cluster.plan.placement import Placement, place
 from cluster.plan.plan import Plan
 from cluster.runs import RunFolder
 from cluster.topology.health.judge import judge
-from cluster.topology.node import Cluster, Node, cluster_of, node_from_json, to_json
+from cluster.topology.node import Cluster, Node, cluster_of, node_from_bytes, to_bytes
 from cluster.topology.probe import probe
 from cluster.training.parallel import World, environment
 
@@ -69,8 +69,8 @@ def keep_record(run: RunFolder, recipe: Recipe, node: Node, world: World) -> Non
     """Rank 0 stores the records of all nodes, each as the first rank of a node knows it; all ranks judge them alike.
     Collectives. Raises InfrastructureError on every rank for a node that is not fit."""
     first = environment().local_rank == 0
-    told = world.gather_bytes(json.dumps(to_json(node)).encode() if first else b"")
-    cluster = cluster_of([node_from_json(json.loads(words), "a rank's record") for words in told if words])
+    told = world.gather_bytes(to_bytes(node) if first else b"")
+    cluster = cluster_of([node_from_bytes(words, "a rank's record") for words in told if words])
     if world.rank == 0:
         write_record(run, cluster)
     say = print_line if world.rank == 0 else silent
@@ -86,7 +86,7 @@ def silent(_: str) -> None:
 
 
 def write_record(run: RunFolder, cluster: Cluster) -> None:
-    write_atomically(run.topology, json.dumps(to_json(cluster)).encode() + b"\n")
+    write_atomically(run.topology, to_bytes(cluster) + b"\n")
 
 
 def address_towards(host: str) -> str:
