@@ -177,7 +177,7 @@ def _build(
     reader = ShardReader(manifest.folder, "train")
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths, reader.planned_tokens)
     torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    model = build_model(recipe.model, *_sizes(manifest))
     _compare_size(model, recipe, manifest)
     if plan.precision == "float64":
         model = model.double()
@@ -224,9 +224,14 @@ def _build(
     return trainer, state
 
 
+def _sizes(manifest: Manifest) -> tuple[int, int, int, int, bool]:
+    """What a model is built for, besides its settings."""
+    return manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows, manifest.affix_rows, manifest.each_token
+
+
 def _compare_size(model: nn.Module, recipe: Recipe, manifest: Manifest) -> None:
     """What is planned by the predicted size must not be planned by a wrong one. Raises RecipeError."""
-    predicted = parameter_count(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    predicted = parameter_count(recipe.model, *_sizes(manifest))
     real = sum(parameter.numel() for parameter in model.parameters())
     if predicted not in (None, real):
         raise RecipeError(
@@ -312,6 +317,7 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
             "layout": manifest.layout,
             "vocabulary_rows": manifest.vocabulary_rows,
             "tag_rows": manifest.tag_rows,
+            "affix_rows": manifest.affix_rows,
             "step": state.best_step if state.best_step >= 0 else state.step,
         }
         shutil.rmtree(run.model, ignore_errors=True)

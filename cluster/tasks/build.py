@@ -12,11 +12,12 @@ from cluster.errors import RunError
 from cluster.tasks.classify import Classify
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
+from cluster.tasks.tag import Tag
 from cluster.tasks.task import Task
 
 
 def build_task(config: schema.Task, manifest: Manifest) -> Task:
-    """The task of a run over prepared data."""
+    """The task of a run over prepared data. Raises DataError if its labels are not what the task takes."""
     match config:
         case schema.Classify():
             weights = balanced(manifest) if config.class_weights == "balanced" else None
@@ -26,6 +27,8 @@ def build_task(config: schema.Task, manifest: Manifest) -> Task:
         case schema.Regress():
             targets = manifest.report["splits"]["train"]["targets"]
             return Regress(targets["mean"], targets["std"])
+        case schema.Tag():
+            return Tag(list(manifest.labels), config.spans)
         case _:
             assert_never(config)
 
@@ -48,5 +51,7 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Multilabel(labels, threshold)
         case {"kind": "regress", "mean": float(mean), "deviation": float(deviation)}:
             return Regress(mean, deviation)
+        case {"kind": "tag", "spans": bool(spans)}:
+            return Tag(labels, spans)
         case other:
             raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

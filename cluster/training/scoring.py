@@ -50,7 +50,7 @@ def evaluation_sums(
     gather = Gather(reader, world.device)
     padded = not reader.weighted
     micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
-    sums = task.empty_sums(reader.documents, keep)
+    sums = task.empty_sums(reader.lengths, keep)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(plan, world), damage_named(reader):

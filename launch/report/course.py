@@ -21,6 +21,14 @@ HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("r2", "R²"),
         ("spearman", "Spearman's ρ"),
     ),
+    "tag": (
+        ("accuracy", "Accuracy"),
+        ("span_f1", "Span F1"),
+        ("span_precision", "Span precision"),
+        ("span_recall", "Span recall"),
+        ("f1_macro", "F1 macro"),
+        ("loss", "Loss"),
+    ),
 }
 MOST_DOTS = 60  # points of a curve that are marked one by one
 LESS_IS_BETTER = frozenset({"loss", "mse", "mae"})
@@ -60,6 +68,7 @@ def head(facts: Facts) -> Html:
         "classify": f"one of {len(labels)} labels" if labels else "one label",
         "multilabel": f"any number of {len(labels)} labels" if labels else "any number of labels",
         "regress": "a number",
+        "tag": f"one of {len(labels)} labels for each word" if labels else "a label for each word",
     }
     documents = facts.plan.get("documents")
     trained = f"trained on {figures.count(documents)} documents of" if documents else "to be trained on"
@@ -98,7 +107,10 @@ def _box(name: str, title: str, scores: Record, against: Record) -> Html | None:
 def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list[Html]:
     examples, said = scores.get("examples"), []
     if facts.evaluation:
-        words = f"Scored once on the {split} split, {figures.count(examples)} documents."
+        unit = "documents"
+        if facts.task == "tag":
+            unit = f"words of {figures.count(scores.get('documents'))} documents"
+        words = f"Scored once on the {split} split, {figures.count(examples)} {unit}."
         accuracy = figure_of(scores, "accuracy")
         if accuracy is not None and figures.is_number(examples) and examples > 0 and 0 <= accuracy <= 1:
             wide = figures.half_width(accuracy, int(examples))

@@ -45,7 +45,9 @@ def test_the_example_on_the_command_line_works(setting):
     section = next(s for s in explain(setting.path).split("\n\n") if not setting.kind or f'"{setting.kind}"' in s)
     example = shlex.split(section.split("On the command line:")[1].splitlines()[0])
     # Of the sections with kinds, the setting's own has its kind, and the other one that goes with anything.
-    kinds = {"model": "mlp", "task": "classify"} | ({setting.section: setting.kind} if setting.kind else {})
+    of_words = setting.path in TAGGING or setting.kind == "tag"
+    kinds = TAGGER if of_words else {"model": "mlp", "task": "classify"}
+    kinds = kinds | ({setting.section: setting.kind} if setting.kind else {})
     needed = NEEDED.get((setting.path, setting.kind), [])
     needed = needed or (["model.factory=package.module:function"] if setting.kind == "custom" else [])
     asked = [f"{section}.kind={kind}" for section, kind in kinds.items()]
@@ -54,6 +56,8 @@ def test_the_example_on_the_command_line_works(setting):
         assert (recipe.model.kind, recipe.task.kind) == (kinds["model"], kinds["task"])
 
 
+TAGGER = {"model": "lstm", "task": "tag"}
+TAGGING = ("data.columns", "data.brackets", "data.roles", "data.predicate", "text.affixes")
 # What must stand beside the example.
 NEEDED = {("model.vectors", "mlp"): ["model.embedding=50"]}
 
