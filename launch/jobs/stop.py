@@ -41,15 +41,15 @@ def _request(run: RunFolder, options: argparse.Namespace) -> int:
     observer, how = Observer(run), "now" if options.now else "checkpoint"
     try:
         write_atomically(run.stop_request, how.encode())
+        _say(f"asked {run.path} to {'end now' if options.now else 'save a checkpoint and end'}")
+        if not options.wait:
+            return _told(run, observer.look(), options)
+        found = _ended(observer)
     except OSError as error:
         raise RunError(f"The request cannot be left in {run.path} ({error.strerror}).") from error
-    _say(f"asked {run.path} to {'end now' if options.now else 'save a checkpoint and end'}")
-    if not options.wait:
-        return _told(run, observer.look(), options)
-    try:
-        found = _ended(observer)
     except KeyboardInterrupt:
-        _say(f"not waiting any longer; the request stands (`muster status {run.path}`)")
+        if run.stop_request.exists():
+            _say(f"not waiting any longer; the request stands (`muster status {run.path}`)")
         raise
     with contextlib.suppress(FileNotFoundError):  # it ended by itself in that moment: nobody is to obey this later
         run.stop_request.unlink()
