@@ -61,6 +61,24 @@ def test_a_run_is_submitted_watched_stopped_and_gone_on_with(cluster):
     assert ended["state"] in ("interrupted", "given up") and ended["ranks"] == []
 
 
+def test_a_follower_stays_over_a_requeue(cluster):
+    job = answer(cluster, "submit", "my.toml", "train.steps=1500", "train.log_steps=1", "evaluate.steps=500")["job"]
+    until(lambda: (answer(cluster, "status", "runs/my")["step"] or 0) > 5, 150)
+    following = follow(cluster, "logs", "runs/my", "-f")
+    cluster.output("scancel", "--batch", "--signal=USR1", job)  # as before the time limit
+    until(lambda: answer(cluster, "status", "runs/my")["state"] == "queued", 150)
+    seen = answer(cluster, "status", "runs/my")
+    assert "again after 1 attempt" in seen["detail"] and seen["next"] == "it starts by itself"
+    cluster.output("scontrol", "update", f"JobId={job}", "StartTime=now")
+    state(cluster, "runs/my", "finished", seconds=200)
+    out, err = following.communicate(timeout=60)
+    assert following.returncode == 0
+    assert "is queued: job" in err or "is waiting to restart: job" in err
+    for told in ("attempt 1 begins", "is finished"):
+        assert told in err
+    assert "[job] " in out and "step=1500 " in out
+
+
 def follow(cluster, *words):
     command = [sys.executable, "-m", "launch", *words]
     return subprocess.Popen(
