@@ -19,7 +19,7 @@ from cluster.text.tokens.pieces import stretch_of
 
 Input = Literal["text", "words", "predicate"]
 """What documents are: texts; words that are given; words that are given, one of which is marked."""
-MARKS = ("word", "predicate")
+WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
 WORD, PREDICATE = 1, 2
 NOWHERE = -1

@@ -17,7 +17,7 @@ from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
 from cluster.errors import DataError
 from cluster.text.tokens.found import Splits
-from cluster.text.tokens.given import MARKS, GivenWords, Input, RawSplits, Words
+from cluster.text.tokens.given import WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
@@ -143,7 +143,7 @@ class Encoder:
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
         if self.takes == "predicate":
-            return list(MARKS)
+            return list(WORD_MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
 
     @property
