@@ -68,7 +68,7 @@ class Agent:
         self._out_of_memory_before = _kills_for_memory()
         self._pages: Pages | None = None
         self._clock: Clock | None = None
-        self._has_told_of_stuck = False
+        self._has_told_of_stuck = self._has_told_of_gone = False
         for number in STOP_SIGNALS:  # Slurm sends its signals to every process of a step
             signal.signal(number, self._hear)
         hello = {"name": os.environ.get("SLURMD_NODENAME", ""), "pid": os.getpid(), "sees": self._sees()}
@@ -130,10 +130,13 @@ class Agent:
         }
 
     def _beat(self) -> Message:
-        """How far each rank of this node is, and once, which of them do not go on."""
+        """How far each rank of this node is, and once, which of them are gone or do not go on."""
         clock = self._clock
         if clock is None:
             return {"ranks": []}
+        if (gone := clock.gone()) and not self._has_told_of_gone and not self._is_stopping:
+            self._has_told_of_gone = True
+            self._line.tell({"lost": gone})
         stuck = clock.look()
         if stuck and not self._has_told_of_stuck:
             self._has_told_of_stuck = True

@@ -67,6 +67,16 @@ class Clock:
         found = (self._judge(page.read(), now) for _, page in sorted(self._pages.items()))
         return [stuck for stuck in found if stuck is not None]
 
+    def gone(self) -> list[dict[str, Any]]:
+        """Ranks whose process has ended before its work was done: their exit codes are told later, when the others have
+        ended too."""
+        pages = (page.read() for _, page in sorted(self._pages.items()))
+        return [
+            {"rank": one.rank, "pid": one.pid, "step": one.step}
+            for one in pages
+            if one.pid and one.phase is not Phase.LEAVE and process_of(one) is None
+        ]
+
     def snapshot(self, now: float | None = None) -> list[dict[str, Any]]:
         """What `alive.json` shows of each rank."""
         now = time.monotonic() if now is None else now

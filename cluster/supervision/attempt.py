@@ -269,10 +269,10 @@ class Attempt:
         return f" after step {max(steps)}" if steps else ""
 
     def _unfit(self, node: NodeState, words: str) -> Ending:
-        name = node.name or "This node"
+        """Of several nodes, the job had better leave this one out; on a workstation there is no other."""
         return Ending(
-            verdict="infrastructure", message=f"{name} {words}.", node=node.name, node_is_unfit=True,
-            unfit_nodes=(node.name,) if node.name else (),
+            verdict="infrastructure", message=f"{node.name or 'The agent'} {words}.", node=node.name,
+            node_is_unfit=bool(node.name), unfit_nodes=(node.name,) if node.name else (),
         )  # fmt: skip
 
     # ---- the line ----
@@ -300,6 +300,9 @@ class Attempt:
                 node.failed = failed
             case {"beat": {"ranks": list() as ranks}}:
                 node.ranks = ranks or node.ranks
+            case {"lost": list() as lost}:
+                where = f" on {node.name}" if node.name else ""
+                self.say(f"muster: {'; '.join(_lost(one, where) for one in lost)}. Ending the attempt.")
             case {"stuck": list() as stuck}:
                 node.stuck = stuck
             case {"dumped": list() as dumped}:
@@ -320,6 +323,10 @@ class Attempt:
             for number, message in self.desk.hear(LOOK_SECONDS):
                 self._take(self.nodes[number], message)
         self.agents.end()
+
+
+def _lost(rank: dict[str, Any], where: str) -> str:
+    return f"Rank {rank['rank']}{where} (process {rank['pid']}) is gone, after step {rank['step']}"
 
 
 def _ready(node: NodeState) -> Message:

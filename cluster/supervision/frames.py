@@ -1,6 +1,6 @@
 """What supervisor and agents agree on about the lines between them; the messages are `cluster/topology/frames.py`'s.
 
-An agent says: hello, ready or failed, beat (twice a second), hung, dumped, ended. The supervisor says: welcome, go,
+An agent says: hello, ready or failed, beat (twice a second), lost, stuck, dumped, ended. The supervisor: welcome, go,
 alive (twice a second), stop (save a checkpoint, then end), dump (where is every rank?), end (at once).
 """
 

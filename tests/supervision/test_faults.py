@@ -118,16 +118,18 @@ def test_a_rank_that_misbehaves_once_is_named_and_the_run_goes_on(training, reci
 
 
 @pytest.mark.parametrize(
-    "victim, number, mark_seconds, said",
+    "victim, number, mark_seconds, said, cause",
     [
-        ("cluster.train", signal.SIGKILL, 1.0, "was killed by SIGKILL"),
-        ("cluster.agent", signal.SIGKILL, 1.0, "The agent is gone"),
-        ("cluster.train", signal.SIGSTOP, 10.0, "is stopped (SIGSTOP)"),
-        ("cluster.agent", signal.SIGSTOP, 10.0, "has not been heard"),
+        ("cluster.train", signal.SIGKILL, 1.0, "is gone, after step", "was killed by SIGKILL"),
+        ("cluster.agent", signal.SIGKILL, 1.0, "The agent is gone", "The agent is gone"),
+        ("cluster.train", signal.SIGSTOP, 10.0, "is stopped (SIGSTOP)", "is stopped (SIGSTOP)"),
+        ("cluster.agent", signal.SIGSTOP, 10.0, "has not been heard", "has not been heard"),
     ],
     ids=["rank killed", "agent killed", "rank stopped", "agent stopped"],
 )
-def test_a_process_that_is_lost_is_named_and_the_run_goes_on(training, recipe_of, victim, number, mark_seconds, said):
+def test_a_process_that_is_lost_is_named_and_the_run_goes_on(
+    training, recipe_of, victim, number, mark_seconds, said, cause
+):
     one = training(recipe_of("lstm", train=LONG | {"steps": 2000}, launch={"device": "cpu", "ranks": 2}))
     one.wait_for(lambda: one.step() >= 25)
     family = one.processes("cluster.train") + one.processes("cluster.agent")
@@ -143,7 +145,7 @@ def test_a_process_that_is_lost_is_named_and_the_run_goes_on(training, recipe_of
     went_on = time.monotonic() - hit
     print(f"{said}: named after {named:.1f} s (mark {mark_seconds:g}), trained on after {went_on:.1f} s (mark 30)")
     assert named < IN_TIME * mark_seconds
-    assert one.history()[0]["verdict"] == "infrastructure" and said in one.history()[0]["cause"]
+    assert one.history()[0]["verdict"] == "infrastructure" and cause in one.history()[0]["cause"]
     one.process.terminate()
     assert one.process.wait(60) == 85
 
