@@ -267,7 +267,13 @@ def _merged(
     encoder, distinct_words = wanted.encoder, None
     if encoder is None:
         encoder, distinct_words = merge.fit_encoder(
-            progress.through("counting words", parts), columns, assignment.places_N, wanted.text, scratch, budget.words
+            progress.through("counting words", parts),
+            columns,
+            assignment.places_N,
+            wanted.text,
+            scratch,
+            budget.words,
+            marked=wanted.task == "language",
         )
     entries, splits = merge.write_splits(
         progress.through("writing shards", parts), columns, assignment.places_N, labels, encoder, wanted.task, out

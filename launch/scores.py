@@ -14,14 +14,17 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
 
     `evaluation` is what `muster evaluate --json` prints; `baseline` what `muster baseline --json` does.
     """
+    task = evaluation.get("task", "classify")
     rows = [
-        [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))]
-        for words, name in FIGURES[evaluation.get("task", "classify")]
+        [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))] for words, name in FIGURES[task]
     ]
+    if task == "language" and evaluation.get("bits_per_byte") is None:
+        rows = rows[1:]
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} examples{_unknown(evaluation)}"])
+    counted = "tokens" if task == "language" else "examples"
+    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {counted}{_unknown(evaluation)}"])
 
 
 FIGURES = {
@@ -31,20 +34,25 @@ FIGURES = {
         ("loss", "loss"),
     ],
     "regress": [("MSE", "mse"), ("MAE", "mae"), ("R2", "r2"), ("Spearman", "spearman")],
+    "language": [
+        ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
+    ],
 }  # fmt: skip
 """What is shown of each task: in words, and as the baseline calls it."""
 
 
 def _figure(evaluation: Scores, name: str) -> float | None:
+    if name in evaluation:
+        return evaluation[name]  # type: ignore[no-any-return]
     figure, _, average = name.partition("_")
-    found: float | None = evaluation[figure][average] if average else evaluation.get(name)
-    return found
+    return evaluation[figure][average] if average else None
 
 
 def headline(evaluation: Scores) -> str:
     """The first figure in words: `accuracy 0.7822`."""
-    words, name = FIGURES[evaluation.get("task", "classify")][0]
-    return f"{words} {_share(_figure(evaluation, name))}"
+    shown = [(words, _figure(evaluation, name)) for words, name in FIGURES[evaluation.get("task", "classify")]]
+    words, value = next((one for one in shown if one[1] is not None), shown[0])
+    return f"{words} {_share(value)}"
 
 
 def per_class(evaluation: Scores) -> str:

@@ -60,7 +60,7 @@ class SplitWriter:
     ) -> None:
         """Adds many documents: `tokens` flat, one document after the other; `beside` has one item a token, f32 weights
         in a bag, tags in a sequence that has them; `lengths` and `sources` one a document. `labels` are whole numbers
-        [N] (classify), numbers [N] (regress), or 0 and 1 [N, classes] (multilabel).
+        [N] (classify), numbers [N] (regress), 0 and 1 [N, classes] (multilabel), or bytes [N] (language).
 
         Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
         """
@@ -147,6 +147,9 @@ class SplitWriter:
             case "regress":
                 if not np.isfinite(labels).all():
                     raise ValueError("a number to be predicted is not finite")
+            case "language":
+                if labels.dtype.kind != "u":
+                    raise ValueError("bytes of texts must be whole numbers")
 
     def _write(self, span: slice, documents: int, tokens: Array, beside: Array | None) -> None:
         if not self._open:

@@ -10,13 +10,15 @@ from cluster.config import schema
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.tasks.classify import Classify
+from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
 from cluster.tasks.task import Task
 
 
-def build_task(config: schema.Task, manifest: Manifest) -> Task:
+def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
     """The task of a run over prepared data."""
+    config = recipe.task
     match config:
         case schema.Classify():
             weights = balanced(manifest) if config.class_weights == "balanced" else None
@@ -26,8 +28,16 @@ def build_task(config: schema.Task, manifest: Manifest) -> Task:
         case schema.Regress():
             targets = manifest.report["splits"]["train"]["targets"]
             return Regress(targets["mean"], targets["std"])
+        case schema.Language():
+            return _language(recipe)
         case _:
             assert_never(config)
+
+
+def _language(recipe: schema.Recipe) -> Language:
+    """Bytes can be told where every text can be had back from its tokens, and all of them are asked for."""
+    causal = isinstance(recipe.model, schema.Gpt)
+    return Language("causal" if causal else "masked", causal and recipe.text.tokens == "bpe" and not recipe.text.lower)
 
 
 def balanced(manifest: Manifest) -> npt.NDArray[np.float64]:
@@ -48,5 +58,7 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Multilabel(labels, threshold)
         case {"kind": "regress", "mean": float(mean), "deviation": float(deviation)}:
             return Regress(mean, deviation)
+        case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
+            return Language(objective, whole_text)
         case other:
             raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

@@ -14,7 +14,7 @@ from launch import local
 
 Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
-STANDARD_METRICS = {"classify": "accuracy", "multilabel": "f1_micro", "regress": "mse"}
+STANDARD_METRICS = {"classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "language": "loss"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Facts:
 
     @property
     def task(self) -> str:
-        """`classify`, `multilabel` or `regress`."""
+        """`classify`, `multilabel`, `regress` or `language`."""
         kind = str(self.recipe.get("task", {}).get("kind"))
         return kind if kind in STANDARD_METRICS else "classify"  # runs of before there were tasks
 

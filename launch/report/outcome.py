@@ -22,6 +22,8 @@ def errors(facts: Facts) -> Section | None:
             return _regression(facts)
         case "multilabel":
             return section("classes", "Labels", _classes(facts))
+        case "language":
+            return None
         case _:
             return section("classes", "Classes", *_confusion(facts), _classes(facts))
 

@@ -29,7 +29,13 @@ Places = npt.NDArray[np.int8]
 
 
 def fit_encoder(
-    parts: Iterable[Path], columns: Columns, places_N: Places, text: Text, folder: Path, words_at_once: int
+    parts: Iterable[Path],
+    columns: Columns,
+    places_N: Places,
+    text: Text,
+    folder: Path,
+    words_at_once: int,
+    marked: bool = False,
 ) -> tuple[Encoder, int]:
     """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError.
 
@@ -38,7 +44,7 @@ def fit_encoder(
     counted = _count(parts, columns, places_N, WordCounts(folder, words_at_once))
     if text.tokens == "bpe":
         learned = pieces.learn({one.word: one.times for one in counted}, text)
-        encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned)
+        encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned, marked)
         if _idf(text):
             encoder = Encoder(text, learned.words, _idf_of_pieces(parts, columns, places_N, encoder), learned)
         return encoder, counted.distinct
@@ -52,7 +58,7 @@ def fit_encoder(
     if _idf(text):
         found = np.array([one.documents for one in kept], dtype=np.int64)
         idf = inverse_document_frequency(found, int(np.count_nonzero(places_N == TRAIN)))
-    return Encoder(text, [one.word for one in kept], idf), counted.distinct
+    return Encoder(text, [one.word for one in kept], idf, marked=marked), counted.distinct
 
 
 def _idf(text: Text) -> bool:

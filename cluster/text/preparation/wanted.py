@@ -15,6 +15,8 @@ from cluster.text.preparation.splits import SPLITS
 from cluster.text.raw.sources import told_by_place
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
 
+NOTHING_CUT = 2**31 - 1
+"""`text.max_tokens` of a language model: no file of one text is as long."""
 PREPARE_VERSION = 3
 """Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
 
@@ -47,6 +49,8 @@ def wanted_by(recipe: Recipe) -> Wanted:
     if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
         recipe = resolve(recipe)
     text = recipe.text
+    if recipe.task.kind == "language":
+        text = replace(text, max_tokens=NOTHING_CUT)
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, recipe.task.kind, None, "")
     folder = RunFolder(Path(recipe.model.start_from)).model
@@ -66,7 +70,12 @@ def wanted_by(recipe: Recipe) -> Wanted:
             f"model.start_from = {recipe.model.start_from!r}: its vocabulary is used, so all of [text] but max_tokens "
             f"must be as it was there. Change these, or leave out model.start_from:{told}"
         )
-    encoder = Encoder(text, before.words, before.idf, before.pieces)
+    if before.marked != (recipe.task.kind == "language"):
+        raise RecipeError(
+            f"model.start_from = {recipe.model.start_from!r}: language models have rows of their own in the "
+            "vocabulary, so one begins with another alone. Leave out model.start_from, or name a run of the same kind."
+        )
+    encoder = Encoder(text, before.words, before.idf, before.pieces, before.marked)
     encoder.tools = before.tools
     digest = hashlib.sha256((folder / ENCODER).read_bytes()).hexdigest()
     return Wanted(recipe.data, text, recipe.task.kind, encoder, digest)

@@ -5,12 +5,15 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from cluster.config.schema import Data, TaskKind
 
 Values = tuple[Any, Any, Any]
 """Text, label and group of a row as its file has them, typed as JSON types them; group is "" if none is asked for."""
+
+Labelled = Literal["classify", "multilabel", "regress"]
+"""Tasks whose rows have a label."""
 
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
 
@@ -32,9 +35,9 @@ class Row:
     """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
     labels: tuple[str, ...]
-    """Exactly one to classify; any number, none twice, for multilabel; none to regress."""
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress or for language."""
     target: float
-    """The number to predict; 0 but for regress."""
+    """The number to predict (regress); bytes of the text (language); else 0."""
     group: str
     """Empty without one."""
 
@@ -71,7 +74,7 @@ def txt_row(number: int, line: bytes, label: str | None, data: Data, task: TaskK
     try:
         text = _decoded(line)
         if label is not None:
-            if text.startswith(_LABEL):
+            if data.label and text.startswith(_LABEL):
                 raise _Bad(f"begins with {_LABEL}, but {label!r}, from the file's name or folder, labels all of it")
             if task == "regress" and not is_number(label):
                 raise _Bad(
@@ -99,14 +102,15 @@ def pick(fields: Any, data: Data) -> Values | str:
 
 def _picked(fields: dict[str, Any], data: Data) -> Values:
     group = _value(fields, data.group) if data.group else ""
-    return _value(fields, data.text), _value(fields, data.label), group
+    label = _value(fields, data.label) if data.label else ""
+    return _value(fields, data.text), label, group
 
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
     text, label, group = values
     if not isinstance(text, str):
         raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
-    labels, target = _aim(label, data, task)
+    labels, target = ((), 0.0) if task == "language" else _aim(label, data, task)
     group = _name(group, data.group)
     for name, value in ((data.text, text), *((data.label, one) for one in labels), (data.group, group)):
         if not _is_unicode(value):
@@ -115,10 +119,10 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         raise _Bad(f"empty text (field {data.text!r})")
     if not all(labels):
         raise _Bad(f"empty label (field {data.label!r})")
-    return Row(number, text, labels, target, group)
+    return Row(number, text, labels, float(len(text.encode())) if task == "language" else target, group)
 
 
-def _aim(label: Any, data: Data, task: TaskKind) -> tuple[tuple[str, ...], float]:
+def _aim(label: Any, data: Data, task: Labelled) -> tuple[tuple[str, ...], float]:
     """Labels and target, whichever the task has."""
     match task:
         case "classify" if isinstance(label, list):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
+from cluster.data.marks import MARKS, mark_of
 from cluster.errors import DataError
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.numbering import Numbered, number, splits_of
@@ -68,7 +69,7 @@ class Documents:
     cut: int
     """How many documents were cut to `text.max_tokens`."""
     read: int
-    """Tokens of the texts, after cutting; a bag holds fewer, the distinct known ones."""
+    """Tokens of the texts, after cutting; a bag holds fewer, the distinct known ones, marks are not counted."""
     unknown: int
     """Tokens that are not in the vocabulary; a bag leaves them out, a sequence holds id 1 in their place."""
     without_known_word: int
@@ -86,18 +87,24 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`. `idf` (f64, one a word) belongs to `text.weights = "tfidf"`, `pieces`
-    (whose words they are then) to `text.tokens = "bpe"`.
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models need it, two more follow: the mark
+    that each document begins with, and the one that hides a token. No text becomes one of them. `idf` (f64, one a word)
+    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"`.
     """
 
     def __init__(
-        self, text: Text, words: Sequence[str], idf: npt.NDArray[np.float64] | None, pieces: Pieces | None = None
+        self,
+        text: Text,
+        words: Sequence[str],
+        idf: npt.NDArray[np.float64] | None,
+        pieces: Pieces | None = None,
+        marked: bool = False,
     ) -> None:
         if (text.weights == "tfidf") != (idf is not None) or (idf is not None and len(idf) != len(words)):
             raise ValueError(f"weights {text.weights!r}, {len(words)} words, idf {None if idf is None else len(idf)}")
         if (text.tokens == "bpe") != (pieces is not None) or (pieces is not None and pieces.words != list(words)):
             raise ValueError(f"tokens {text.tokens!r}, and {'other' if pieces else 'no'} pieces")
-        self.text, self.words, self.idf, self.pieces = text, list(words), idf, pieces
+        self.text, self.words, self.idf, self.pieces, self.marked = text, list(words), idf, pieces, marked
         self.tools: dict[str, str] | None = None
         """`tools_of` where it was made; None until it is saved for the first time."""
         self._rows: dict[str, int] = {}
@@ -106,7 +113,7 @@ class Encoder:
     @property
     def rows(self) -> int:
         """Rows of the embedding table."""
-        return FIRST_WORD + len(self.words)
+        return FIRST_WORD + len(self.words) + (MARKS if self.marked else 0)
 
     @property
     def weighted(self) -> bool:
@@ -161,7 +168,11 @@ class Encoder:
         )
         if self.weighted:
             return Documents(*bag(tokens, lengths, self.text.weights, self.idf), *counted)
-        return Documents(*_never_empty(tokens, lengths, numbered.tags_N), *counted)
+        tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
+        if self.marked:
+            starts = np.cumsum(lengths, dtype=np.int64) - lengths
+            tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
+        return Documents(tokens, lengths, tags, *counted)
 
     def encode(self, texts: Sequence[str]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`.
@@ -184,6 +195,7 @@ class Encoder:
             "words": self.words,
             "idf": None if self.idf is None else self.idf.tolist(),
             "tokenizer": None if self.pieces is None else self.pieces.contents,
+            "marked": self.marked,
         }
         write_atomically(folder / ENCODER, json.dumps(contents, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
@@ -204,6 +216,7 @@ class Encoder:
                 words,
                 None if idf is None else np.array(idf, dtype=np.float64),
                 None if pieces is None else Pieces(pieces),
+                bool(contents.get("marked", False)),
             )
             tools: dict[str, str] = contents["tools"] if contents["format"] == FORMAT else {"spacy": contents["spacy"]}
             encoder.tools = {str(name): str(found) for name, found in tools.items()}
