@@ -9,7 +9,8 @@ from cluster.text.printable import clipped
 from cluster.text.raw.requests import Request
 
 Answer = dict[str, Any]
-"""What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"}."""
+"""What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"};
+of language models {"continuation"} or {"filled", "masks"}."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Form:
         return json.dumps(kept | answer, ensure_ascii=False, default=str)
 
     def _short(self, request: Request, answer: Answer) -> str:
+        if "continuation" in answer:
+            return request.text + str(answer["continuation"]) + "\n"
+        if "filled" in answer:
+            return str(answer["filled"])
         found = _headline(answer)
         return f"{found}  {clipped(request.text, max(20, self.width - len(found) - 2))}"
 
