@@ -113,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     speaking = parser.add_argument_group("language models that go on with a text")
     for name, kind, about in SPEAKING:
         speaking.add_argument(f"--{name}", type=kind, metavar="NUMBER", help=about)
-    speaking.add_argument("--stop", action="append", metavar="TEXT", help="end where this appears (may be repeated)")
+    speaking.add_argument(
+        "--stop", action="append", type=_stop_text, metavar="TEXT", help="end where this appears (may be repeated)"
+    )
     return parser
 
 
@@ -123,6 +125,12 @@ def _share(words: str) -> float:
 
 def _amount(words: str) -> float:
     return _within(words, float, lambda value: 0 <= value < float("inf"), "a number, at least 0")
+
+
+def _stop_text(words: str) -> str:
+    if not words:
+        raise argparse.ArgumentTypeError("'' stands everywhere: give a text that ends what is written")
+    return words
 
 
 def _count(words: str) -> int:

@@ -176,17 +176,21 @@ def _unspaced(encoder: Encoder) -> bool:
 
 def stopped(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
     """The pieces up to where one of `stops` begins; what may be the beginning of one waits until that is known."""
-    longest = max(map(len, stops), default=0)
+    longest = max(map(len, stops), default=1)
     waiting = ""
     for piece in pieces:
         waiting += piece
-        places = [place for stop in stops if (place := waiting.find(stop)) >= 0]
-        if places:
-            yield waiting[: min(places)]
+        known = max(0, len(waiting) - longest + 1)  # places of which it is known whether a stop begins there
+        end = _first(waiting, stops, known)
+        if end > 0:
+            yield waiting[:end]
+        if end < known:
             return
-        sure = len(waiting) - max(0, longest - 1)
-        if sure > 0:
-            yield waiting[:sure]
-            waiting = waiting[sure:]
-    if waiting:
-        yield waiting
+        waiting = waiting[end:]
+    if end := _first(waiting, stops, len(waiting)):
+        yield waiting[:end]
+
+
+def _first(text: str, stops: tuple[str, ...], before: int) -> int:
+    """The first place before `before` where a stop begins, or `before`."""
+    return min((place for stop in stops if 0 <= (place := text.find(stop)) < before), default=before)

@@ -48,6 +48,12 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
             assert_never(model)
 
 
+def keeps_whole_text(text: Text) -> bool:
+    """Can a text be had back from its tokens, to the byte? Others leave out white space, capital letters or rare words;
+    bits per byte would not count what these cost."""
+    return text.tokens == "bpe" and not text.lower
+
+
 def contradictions(recipe: Recipe) -> list[str]:
     """One line for each, with the way out."""
     return [

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config import schema
+from cluster.config.contradictions import keeps_whole_text
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.tasks.classify import Classify
@@ -35,9 +36,8 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
 
 
 def _language(recipe: schema.Recipe) -> Language:
-    """Bytes can be told where every text can be had back from its tokens, and all of them are asked for."""
     causal = isinstance(recipe.model, schema.Gpt)
-    return Language("causal" if causal else "masked", causal and recipe.text.tokens == "bpe" and not recipe.text.lower)
+    return Language("causal" if causal else "masked", causal and keeps_whole_text(recipe.text))
 
 
 def balanced(manifest: Manifest) -> npt.NDArray[np.float64]:

@@ -25,6 +25,7 @@ def cross_entropy_sum(states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None
     return total
 
 
+@torch.no_grad()
 def losses(states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of each place [N], in at least float32, and the row with the highest score [N]; without gradients."""
     found, best = [], []
