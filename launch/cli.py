@@ -71,6 +71,8 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     try:
         if name == "predict":
             local.become("cluster.predict", arguments)
+        if name == "export":
+            local.become("cluster.export", arguments)
         if name == "data":
             local.become("cluster.text.sets.catalogue", arguments)
         if name == "inspect" and options.what == "data":
@@ -231,6 +233,14 @@ def _predict(built: argparse.ArgumentParser) -> None:
     speaking.add_argument("--stop", action="append", metavar="TEXT", help="end where this appears (may be repeated)")
 
 
+def _export(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a finished run")
+    built.add_argument(
+        "--format", choices=["huggingface"], required=True, help="huggingface: a folder that transformers loads"
+    )
+    built.add_argument("--output", metavar="DIR", required=True, help="folder to write")
+
+
 def _verify(built: argparse.ArgumentParser) -> None:
     built.add_argument("data", metavar="DATA", help="a folder that `muster prepare` printed, or of a run")
 
@@ -281,6 +291,7 @@ ARGUMENTS: dict[str, Add] = {
     "train": _train,
     "resume": _run_and_launch,
     "predict": _predict,
+    "export": _export,
     "evaluate": _evaluate,
     "report": _report,
     "prepare": _recipe,

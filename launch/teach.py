@@ -57,6 +57,15 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster predict runs/lm-tiny "What light" --temperature 0.7 --top-p 0.95 --tokens 200
   muster predict runs/mlm-tiny "What [MASK] through yonder window breaks?" """,
     ),
+    "export": Command(
+        "a run's model for other programs",
+        "Write a language model as a folder that Hugging Face's transformers loads: a causal one as\n"
+        "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A tokenizer comes along if\n"
+        "text.tokens is bpe.",
+        """examples:
+  muster export runs/lm-tiny --format huggingface --output lm-tiny-hf
+  python -c "from transformers import pipeline; print(pipeline('text-generation', 'lm-tiny-hf')('What light'))\"""",
+    ),
     "evaluate": Command(
         "exact scores of a run, class by class",
         "Score a finished run on its test split, or on a file: accuracy, precision, recall and F1 of each class.\n"
