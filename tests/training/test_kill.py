@@ -20,7 +20,6 @@ MODELS = {
     "mlp": {"kind": "mlp", "hidden": [1536, 1024], "dropout": 0.5},
     "lstm": {"kind": "lstm", "embedding": 32, "hidden": 96, "dropout": 0.5},
     "gpt": {"embedding": 64, "feed_forward": 128, "layers": 3, "dropout": 0.1},
-    "bert": {"embedding": 64, "feed_forward": 128, "layers": 3},
 }
 
 
