@@ -62,7 +62,7 @@ def test_killed_and_resumed_equals_undisturbed(
         model,
         model=MODELS[model],
         train={"steps": STEPS, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 50},
-        launch={"device": "cpu", "ranks": ranks},
+        launch={"device": "cpu", "ranks": ranks, "threads": 1},
     )
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert pool.run(ranks, train_here, recipe=str(recipe), run=str(undisturbed)) == [0] * ranks
