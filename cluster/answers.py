@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.text.printable import clipped
+from cluster.text.printable import clipped, printable
 from cluster.text.raw.requests import Request
 
 Answer = dict[str, Any]
-"""What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"} or {"value"};
-of language models {"continuation"} or {"filled", "masks"}."""
+"""What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"}, {"value"}, or of
+its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; of language models {"continuation"} or {"filled",
+"masks"}."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,35 @@ class Form:
     def _json(self, request: Request, answer: Answer) -> str:
         """What came in and what was found; a field of the input named as an answer is, is kept under another name."""
         given = {"text": request.text} if request.fields is None else request.fields
-        kept = {(f"input_{key}" if key in answer else key): value for key, value in given.items()}
+        kept = {
+            (f"input_{key}" if key in answer else key): value
+            for key, value in given.items()
+            if key not in answer or answer[key] != value
+        }
         # default=str: a Parquet column may hold dates and their like
         return json.dumps(kept | answer, ensure_ascii=False, default=str)
 
     def _short(self, request: Request, answer: Answer) -> str:
+        if "tags" in answer:
+            return printable(_tagged(answer))
         if "continuation" in answer:
             return request.text + str(answer["continuation"]) + "\n"
         if "filled" in answer:
             return str(answer["filled"])
         found = _headline(answer)
         return f"{found}  {clipped(request.text, max(20, self.width - len(found) - 2))}"
+
+
+def _tagged(answer: Answer) -> str:
+    """The words with their labels; or, of spans, the spans in brackets."""
+    words = answer["tokens"]
+    if "spans" not in answer:
+        return " ".join(f"{word}/{tag or '-'}" for word, tag in zip(words, answer["tags"], strict=True))
+    told = list(words)
+    for span in answer["spans"]:
+        told[span["start"]] = "[" + told[span["start"]]
+        told[span["end"] - 1] += f"]{span['label']}"
+    return " ".join(told)
 
 
 def _headline(answer: Answer) -> str:

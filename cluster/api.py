@@ -45,7 +45,7 @@ from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.plan.placement import loader_threads
 from cluster.plan.plan import Machine, make_plan
 from cluster.predictor import Predictor
-from cluster.processes import AGENT, Follower, Record, Words, attend, ending, kill, start
+from cluster.processes import SUPERVISOR, Follower, Record, Words, attend, ending, kill, start
 from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
 from cluster.tasks.build import build_task
 
@@ -169,8 +169,8 @@ def scores(run: str | Path) -> dict[str, Any]:
 
 
 def _attempt(run: RunFolder, show: Show | None) -> Path:
-    """One attempt at a run, from its start to its end: the run's folder if it is done. Raises as `fit` does."""
-    attempt = run.attempts()
+    """See a run through: its folder if it is done. Raises as `fit` does."""
+    first = run.attempts()
     follower, waiting = Follower(run.metrics), deque[Record]()
     follower.new()  # what earlier attempts wrote has been shown
 
@@ -180,8 +180,8 @@ def _attempt(run: RunFolder, show: Show | None) -> Path:
             while waiting:  # one by one: Ctrl-C between two loses none
                 show(waiting.popleft())
 
-    ended = _to_its_end("cluster.agent", ["train", str(run.path)], AGENT, look)
-    return _done(run, ended.code, _verdict(run, attempt) or ended.message)
+    ended = _to_its_end("cluster.supervise", [str(run.path)], SUPERVISOR, look)
+    return _done(run, ended.code, _verdict(run, first) or ended.message)
 
 
 class _Ended(NamedTuple):
@@ -229,10 +229,11 @@ def _to_its_end(module: str, arguments: list[str], who: str, look: Callable[[], 
         return _Ended(code, killed or _last_words(said, who, code), answer.rest(), bool(asked))
 
 
-def _verdict(run: RunFolder, attempt: int) -> str:
-    """The message of the attempt's own verdict, "" if it has none: it was refused, or ended, before it began."""
+def _verdict(run: RunFolder, first: int) -> str:
+    """The message of the last verdict, "" if no attempt from `first` on has one: it was refused, or ended, before it
+    began."""
     verdict = read_json(run.verdict) if run.verdict.exists() else {}
-    return str(verdict["message"]) if verdict.get("attempt") == attempt else ""
+    return str(verdict["message"]) if verdict.get("attempt", -1) >= first else ""
 
 
 def _last_words(said: list[str], who: str, code: int) -> str:

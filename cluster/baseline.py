@@ -1,5 +1,5 @@
-"""The score to beat: a linear model of scikit-learn's over TF-IDF, on exactly the rows that the model has; for language
-models counts of five tokens in a row (`ngrams.py`), on the same tokens.
+"""The score to beat: a linear model of scikit-learn's over TF-IDF, or the most frequent label of each word, on exactly
+the rows that the model has; for language models counts of five tokens in a row (`ngrams.py`), on the same tokens.
 
 python -m cluster.baseline RECIPE [key=value ...]
 """
@@ -9,6 +9,7 @@ import json
 import sys
 import time
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -19,14 +20,16 @@ import numpy.typing as npt
 
 from cluster.config.contradictions import keeps_whole_text
 from cluster.config.load import load
-from cluster.config.schema import Bert, Recipe
+from cluster.config.schema import Bert, Recipe, Tag
 from cluster.data.durable import write_atomically
+from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, exit_code_of
 from cluster.metrics import label_scores, number_scores, scores, token_scores
 from cluster.ngrams import log_probabilities
 from cluster.prepare import prepare, source_paths, to_stderr
+from cluster.spans import SpanRules
 from cluster.text.raw.read import Row, read_rows
 
 RESULT = "baseline.json"
@@ -35,6 +38,7 @@ MODELS = {
     "classify": "TF-IDF + logistic regression (scikit-learn)",
     "multilabel": "TF-IDF + logistic regression for each label (scikit-learn)",
     "regress": "TF-IDF + ridge regression (scikit-learn)",
+    "tag": "most frequent label of each word",
     "language": "5-gram, interpolated Kneser-Ney",
 }
 NEVER_ASKED = 2
@@ -51,7 +55,8 @@ Array = npt.NDArray[Any]
 
 def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_stderr) -> dict[str, Any]:
     """Scores on the test split (validation if there is none) of TfidfVectorizer with LogisticRegression(C=10), or with
-    Ridge() for numbers; for language models of counts.
+    Ridge() for numbers; of words the label that each has most often in training, and for unknown words the most
+    frequent one of all; for language models of counts.
 
     Fitted on the train split alone; the texts are found again in the sources. The result is kept in the folder.
     Raises DataError if sources and prepared data do not belong together.
@@ -74,7 +79,6 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         "model": name,
         "scikit_learn": version("scikit-learn"),
         "split": split,
-        "examples": scored.documents,
         **_figures(recipe, train, scored, say),
         "seconds": round(time.perf_counter() - began, 3),
     }
@@ -83,14 +87,17 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
 
 
 def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
-    kind = recipe.task.kind
-    if kind == "language":
+    """What the baseline of the task scores on the same examples."""
+    if recipe.task.kind == "language":
         masked = isinstance(recipe.model, Bert)
         return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
     paths = [path for _, path in source_paths(recipe.data, say)]
-    model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[kind](train)
+    if isinstance(recipe.task, Tag):
+        return _of_words(recipe, recipe.task, paths, train, scored) | {"converged": True}
+    model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[recipe.task.kind](train)
     predicted, converged = _fit_and_predict(model, recipe, paths, train, scored)
-    return score(predicted, np.asarray(scored.labels)) | {"converged": converged}
+    figures = score(predicted, np.asarray(scored.labels))
+    return figures | {"examples": scored.documents, "converged": converged}
 
 
 def _next_tokens(recipe: Recipe, train: ShardReader, scored: ShardReader) -> dict[str, Any]:
@@ -183,6 +190,43 @@ def _numbers(train: ShardReader) -> Fitted:
     return Ridge(), score
 
 
+def _of_words(
+    recipe: Recipe, task: Tag, paths: Sequence[Path], train: ShardReader, scored: ShardReader
+) -> dict[str, Any]:
+    """Words are taken as they are written, marked ones apart."""
+    names = list(train.manifest.labels)
+    code_of = {name: code for code, name in enumerate(names, start=FIRST_TARGET)}
+    met: dict[tuple[str, bool], Counter[int]] = defaultdict(Counter)
+    for row in _rows(recipe, paths, train):
+        for word, label in _words(row, recipe):
+            met[word][code_of[label]] += 1
+    known = {word: codes.most_common(1)[0][0] for word, codes in met.items()}
+    usual = sum(met.values(), Counter[int]()).most_common(1)[0][0]
+    confusion = np.zeros((len(names) + 1, len(names)), dtype=np.int64)
+    rules = SpanRules(names) if task.spans else None
+    spans = np.zeros((3, len(rules.types) + 1 if rules else 0), dtype=np.int64)
+    unknown = 0
+    for row in _rows(recipe, paths, scored):
+        words = _words(row, recipe)
+        true = np.array([code_of.get(label, UNSEEN_TARGET) for _, label in words])
+        said = np.array([known.get(word, usual) for word, _ in words])
+        unknown += sum(word not in known for word, _ in words)
+        np.add.at(confusion, (np.where(true < FIRST_TARGET, len(names), true - FIRST_TARGET), said - FIRST_TARGET), 1)
+        if rules:
+            spans += rules.count(true[None], said[None])
+    found = _headline(scores(confusion, 0.0, names)) | {"examples": int(confusion.sum()), "unknown_words": unknown}
+    if rules:
+        told = rules.scores(spans)
+        found |= {name: told[name] for name in ("span_f1", "span_precision", "span_recall")}
+    return found
+
+
+def _words(row: Row, recipe: Recipe) -> list[tuple[tuple[str, bool], str]]:
+    """The words that the model has, whether each is marked, and their labels."""
+    pairs = enumerate(zip(row.words, row.labels, strict=True))
+    return [((word, place == row.predicate), label) for place, (word, label) in pairs][: recipe.text.max_tokens]
+
+
 def _headline(full: dict[str, Any]) -> dict[str, float]:
     return {
         "accuracy": full["accuracy"],
@@ -213,7 +257,12 @@ def _fit_and_predict(
 
 
 def _texts(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterator[str]:
-    """The texts of a split in the order of its documents, read again from the sources: their `source` column rises."""
+    """The texts of a split in the order of its documents."""
+    return (row.text for row in _rows(recipe, paths, reader))
+
+
+def _rows(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterator[Row]:
+    """The rows of a split in the order of its documents, read again from the sources: their `source` column rises."""
     files = (reader.sources >> np.uint64(40)).astype(np.int64)
     lines = (reader.sources & np.uint64((1 << 40) - 1)).astype(np.int64)
     for number, path in enumerate(paths):
@@ -224,7 +273,7 @@ def _texts(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterat
                 break
             if row.line == wanted[found] and isinstance(row, Row):
                 found += 1
-                yield row.text
+                yield row
         if found != len(wanted):
             raise DataError(f"{path} was changed since it was prepared: prepare the recipe again.")
 

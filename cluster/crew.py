@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import chain, islice
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from cluster.answers import Form, Written
 from cluster.errors import InfrastructureError
 from cluster.text.raw.requests import Request
+from cluster.text.tokens.given import NOWHERE, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 R = TypeVar("R")
 
+PREDICATE = "predicate"
+"""Field of a row with the place of the marked word."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 CHUNK_TEXTS = 256
 # A chunk is cut here even if it has few texts, so that long ones do not fill the memory of every worker.
@@ -90,8 +94,23 @@ def write(predictor: "Predictor", form: Form, requests: Sequence[Request]) -> Wr
     return form.write(requests, predictor.predict(_texts(requests)))
 
 
-def _texts(requests: Sequence[Request]) -> list[str]:
-    return [request.text for request in requests if not request.error]
+def _texts(requests: Sequence[Request]) -> list[str | Words]:
+    return [_given(request) for request in requests if not request.error]
+
+
+def _given(request: Request) -> str | Words:
+    """The text, or its words with the predicate that the row marks."""
+    if not request.words:
+        return request.text
+    predicate = (request.fields or {}).get(PREDICATE)
+    return Words(request.words, predicate if type(predicate) is int else NOWHERE)
+
+
+def answerable(requests: Iterable[Request], predictor: "Predictor") -> Iterator[Request]:
+    """The requests; those that the model cannot answer are errors."""
+    for request in requests:
+        why = "" if request.error else predictor.refusal(_given(request))
+        yield replace(request, error=why) if why else request
 
 
 class _Spawn(SpawnContext):
@@ -189,7 +208,7 @@ class Crew:
         answers = chunk.answers.result() if isinstance(chunk.answers, Future) else chunk.answers
         if isinstance(answers, Written):
             return answers
-        return self._form.write(chunk.requests, predictor.named(predictor.of(answers)))
+        return self._form.write(chunk.requests, predictor.answers(answers))
 
     def _casualty(self) -> str:
         """Who died first; the pool ends all others by SIGTERM."""

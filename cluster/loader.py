@@ -35,11 +35,13 @@ class Batch:
     lengths: Tensor
     """int64 (B,)."""
     beside: Tensor | None
-    """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T); for language models the number
-    of each token's document, int64 (B, T), None where no document begins inside a sequence."""
+    """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T), or with affixes (B, T, 4); for
+    language models the number of each token's document, int64 (B, T), None where no document begins inside a
+    sequence."""
     labels: Tensor
     """int64 (B,), -1 for a label that the training set did not hold; numbers float64 (B,); sets of labels int64
-    (B, C); tokens to be said int64 (B, T), -1 where none is asked for."""
+    (B, C); labels of the tokens int64 (B, T), as they are stored (`data/manifest.py`); tokens to be said int64 (B, T),
+    -1 where none is asked for."""
     micro_batch: int
     """Index of its (first) micro-batch in the step: seeds its dropout."""
     idle: bool = False
@@ -143,20 +145,24 @@ class Gather:
         if isinstance(self.reader, Asks):
             yield from ((arrays, 0) for arrays in self.reader.asked(documents, counts, step))
             return
-        labels = self.reader.labels[documents]
-        if self.stream is None:
-            labels = _wide_here("labels", labels)
-        labels_of = np.split(labels, np.cumsum(counts)[:-1])
+        labels_of = self.reader.labels_each(documents, counts, self.packed)
         if self.packed:
             for group, labels in zip(groups, labels_of, strict=True):
                 tokens, cu_seqlens, longest, beside = self.reader.packed(group)
+                beside = _apart(beside)
                 arrays = {"labels": labels, "tokens": tokens, "lengths": np.diff(cu_seqlens), "cu_seqlens": cu_seqlens}
                 yield (arrays if beside is None else arrays | {"beside": beside}), longest
             return
         each = map(self.reader.flat, groups) if self.reader.weighted else self.reader.padded_each(documents, counts)
         for labels, (tokens, lengths, beside) in zip(labels_of, each, strict=True):
+            beside = _apart(beside)
             arrays = {"labels": labels, "tokens": tokens, "lengths": lengths}
             yield (arrays if beside is None else arrays | {"beside": beside}), 0
+
+
+def _apart(beside: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    """The four numbers that stand in one of 64 bits, side by side in an axis of their own."""
+    return beside if beside is None or beside.dtype != np.uint64 else beside[..., None].view("<u2")
 
 
 def _wide_here(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Multilabel, Recipe
+from cluster.data.manifest import FIRST_TARGET, NO_TARGET
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RunError, exit_code_of
 from cluster.runs import RunFolder, open_run, read_json
@@ -31,7 +32,14 @@ from cluster.text.raw.read import Row, read_rows
 LONGEST_TEXT = 1000  # characters of a document that are shown
 LINE_BITS = 40  # a source is the number of its file << 40 | its line: cluster/prepare.py
 BARS = 40  # of a histogram
-NEEDED = {"classify": ("predicted", "probability"), "multilabel": ("probabilities",), "regress": ("predicted",)}
+SHOWN_WORDS = 12
+"""Words of a sentence whose labels are told, if they are wrong."""
+NEEDED = {
+    "classify": ("predicted", "probability"),
+    "multilabel": ("probabilities",),
+    "regress": ("predicted",),
+    "tag": ("wrong",),
+}
 """What predictions.npz holds beside the loss."""
 
 Array = npt.NDArray[Any]
@@ -131,8 +139,11 @@ def _worst(
     rows = _rows(places, report, recipe, missing)
     shown = []
     for document, place in zip(ids.tolist(), places, strict=True):
-        told, row = _told(predictions, reader, document, threshold), rows.get(place)
-        if row is not None and not told["true"]:  # a label that training never saw has no name in the manifest
+        row = rows.get(place)
+        told = _told(predictions, reader, document, threshold, row)
+        if (
+            row is not None and not told["true"] and task != "tag"
+        ):  # a label that training never saw has no name in the manifest
             told["true"] = ", ".join(row.labels)
         file = {"file": _path(place.file, report), "line": place.line}
         shown.append({**file, **_text(row), **told, "loss": _finite(predictions["loss"][document])})
@@ -151,11 +162,15 @@ def _wrong(predictions: Predictions, reader: ShardReader, threshold: float) -> n
             return np.asarray(predictions["predicted"] != reader.labels)
         case "multilabel":
             return np.asarray(((predictions["probabilities"] >= threshold) != (reader.labels > 0)).any(axis=1))
+        case "tag":
+            return np.asarray(predictions["wrong"] > 0)
         case _:
             return np.ones(reader.documents, dtype=np.bool_)
 
 
-def _told(predictions: Predictions, reader: ShardReader, document: int, threshold: float) -> dict[str, Any]:
+def _told(
+    predictions: Predictions, reader: ShardReader, document: int, threshold: float, row: Row | None
+) -> dict[str, Any]:
     """What is true, what was predicted, and how probable that was held to be."""
     names = reader.manifest.labels
     match reader.manifest.task:
@@ -172,11 +187,35 @@ def _told(predictions: Predictions, reader: ShardReader, document: int, threshol
                 "true": ", ".join(name for name, one in zip(names, reader.labels[document], strict=True) if one),
                 "predicted": ", ".join(name for name, one in zip(names, held, strict=True) if one >= threshold),
             }
+        case "tag":
+            return _told_of_words(predictions, reader, document, row)
         case _:
             return {
                 "true": f"{float(reader.labels[document]):.6g}",
                 "predicted": f"{float(predictions['predicted'][document]):.6g}",
             }
+
+
+def _told_of_words(predictions: Predictions, reader: ShardReader, document: int, row: Row | None) -> dict[str, Any]:
+    """The words of a sentence that got another label than theirs, with both."""
+    true = reader.targets(np.array([document])).astype(np.int64)
+    start = int(reader.lengths[:document].sum(dtype=np.int64))
+    said = predictions["predicted"][start : start + true.size]
+    true, said = true[true != NO_TARGET], said[true != NO_TARGET]
+    wrong = np.flatnonzero(true != said)
+
+    def label(code: int, place: int) -> str:
+        if code >= FIRST_TARGET:
+            return reader.manifest.labels[code - FIRST_TARGET]
+        return "?" if row is None else row.labels[place]
+
+    def listed(codes: Array) -> str:
+        words = ["" if row is None else f"{row.words[place]} " for place in wrong[:SHOWN_WORDS].tolist()]
+        labels = [label(int(codes[place]), place) for place in wrong[:SHOWN_WORDS].tolist()]
+        more = f", and {wrong.size - SHOWN_WORDS} more" if wrong.size > SHOWN_WORDS else ""
+        return ", ".join(map("".join, zip(words, labels, strict=True))) + more
+
+    return {"true": listed(true), "predicted": listed(said)}
 
 
 def _text(row: Row | None) -> dict[str, Any]:

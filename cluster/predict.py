@@ -3,10 +3,11 @@
     python -m cluster.predict RUN [TEXT ...] [--input FILE] [--output FILE] [--field NAME] [--json]
 
 Texts are arguments, the rows of a file (JSON lines, CSV, Parquet, ..., or text lines), or the lines of standard input,
-which are JSON objects with `--field`. Answers are JSON lines in a file, in a pipe or with `--json`, short lines on a
-terminal. Blank lines are skipped. A line that cannot be read is reported on standard error and stands in the output as
-{"line": 7, "error": ...}; the rest is predicted, and the exit code is 2. An input field named as an answer is ("label")
-is kept as "input_label".
+which are JSON objects with `--field`. A tagger takes lists of words, too: `--field tokens`, or the sentences of a
+`.conllu` or `.conll` file; the field `predicate` marks a word for a model that was trained on marks. Answers are JSON
+lines in a file, in a pipe or with `--json`, short lines on a terminal. Blank lines are skipped. A line that cannot be
+read is reported on standard error and stands in the output as {"line": 7, "error": ...}; the rest is predicted, and the
+exit code is 2. An input field named as an answer is ("label") is kept as "input_label".
 
 A language model goes on with each text (`--temperature` and its neighbours; on a terminal as it writes), or fills in
 each [MASK].
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cluster.answers import Answer, Form, Written
-from cluster.crew import Crew, write, written
+from cluster.crew import Crew, answerable, write, written
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, exit_code_of
 from cluster.runs import model_folder, read_json
 from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
@@ -94,17 +95,23 @@ def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="muster predict",
-        description="Labels or numbers for texts, from a finished run. Without texts or --input, stdin is read.",
+        description="Labels or numbers for texts, or labels for their words, from a finished run. "
+        "Without texts or --input, stdin is read.",
         epilog='A line that cannot be read stands in the output as {"line": n, "error": ...}; the exit code is then 2.',
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts to answer for")
     parser.add_argument(
-        "--input", metavar="FILE", type=Path, help="texts: .jsonl .json .csv .tsv .txt .parquet, also .gz .zst"
+        "--input",
+        metavar="FILE",
+        type=Path,
+        help="texts: .jsonl .json .csv .tsv .txt .parquet .conllu .conll, also .gz .zst",
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write JSON lines there")
     parser.add_argument(
-        "--field", metavar="NAME", help='field that holds the text (lines are then JSON; default "text")'
+        "--field",
+        metavar="NAME",
+        help='field that holds the text, or the list of words (lines are then JSON; default "text")',
     )
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     parser.add_argument(
@@ -176,6 +183,7 @@ def _run(options: argparse.Namespace) -> int:
 
         predictor = Predictor(folder, _device(options.device))
         _say_other_tools(predictor.encoder)
+        requests = answerable(requests, predictor)
         answers = written(requests, predictor, form, crew)
         if name == "standard input" and sys.stdin.isatty():  # somebody sits there and waits for each answer
             answers = (write(predictor, form, [request]) for request in requests)

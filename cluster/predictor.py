@@ -4,7 +4,11 @@
     predictor(["a fine film"])            # array of probabilities, (1, 2)
     predictor.predict(["a fine film"])    # [{"label": "positive", "probability": 0.97, "probabilities": {...}}]
 
-B texts, C labels.
+A tagger's texts may be lists of words, too, and `Words(words, predicate)` where it was trained on marked predicates:
+
+    predictor.predict([["a", "fine", "film"]])    # [{"tokens": [...], "tags": ["DT", "JJ", "NN"], ...}]
+
+B texts, C labels, N words of all texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +19,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cluster.errors import RunError
+from cluster.data.manifest import FIRST_TARGET
+from cluster.errors import DataError, RunError
 from cluster.models.build import load_for_inference
 from cluster.runs import model_folder
 from cluster.tasks.build import build_for_inference
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
+from cluster.tasks.tag import Tag
 from cluster.tasks.task import Answering
+from cluster.text.tokens.given import NOWHERE, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.training.checkpoint import verify_folder
 
@@ -30,6 +37,8 @@ FORWARD_TOKENS = 32_768
 DIGITS = 6
 
 Found = npt.NDArray[np.float64]
+Given = str | Sequence[str] | Words
+"""A text, its words, or its words with a mark."""
 
 
 class Predictor:
@@ -57,16 +66,52 @@ class Predictor:
                 f"{self.folder}: encoder.json and model.json belong to different runs. Copy the model again."
             )
 
-    def __call__(self, texts: Sequence[str]) -> Found:
-        """The probability of each label for each text (B, C); of a regression the number for each text (B,)."""
-        return self.of(self.encoder.encode(texts))
+    def __call__(self, texts: Sequence[Given]) -> Found:
+        """The probability of each label for each text (B, C); of a regression the number for each text (B,); of a
+        tagger the number of the likeliest label of each word, and its probability (N, 2). Raises DataError for words,
+        or marks, that the model was not trained on."""
+        return self.of(self.encoder.encode(self._given(texts)))
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """An answer for each text, as `muster predict --json` writes it."""
-        return self.named(self(texts))
+    def predict(self, texts: Sequence[Given]) -> list[dict[str, Any]]:
+        """An answer for each text, as `muster predict --json` writes it. Raises what calling it raises."""
+        return self.answers(self.encoder.encode(self._given(texts)))
+
+    def answers(self, documents: Documents) -> list[dict[str, Any]]:
+        """The same, for documents that this model's encoder made."""
+        found = self.of(documents)
+        return named_words(found, documents, self.task) if isinstance(self.task, Tag) else self._named(found)
+
+    def refusal(self, given: Given) -> str:
+        """Why this model cannot answer for a text or for words; nothing if it can."""
+        if isinstance(given, str):
+            return (
+                "the model labels the arguments of a marked predicate: give tokens and predicate" if self.marks else ""
+            )
+        if not isinstance(self.task, Tag):
+            return "a list of words, but the model was trained on texts"
+        predicate = given.predicate if isinstance(given, Words) else NOWHERE
+        words = given.words if isinstance(given, Words) else given
+        if not words or not all(word.strip() for word in words):
+            return "there is no word, or one without a letter or sign"
+        if self.marks and not 0 <= predicate < len(words):
+            return f"predicate must be the place of one of the {len(words)} words, from 0"
+        return ""
+
+    @property
+    def marks(self) -> bool:
+        """Does it need to be told which word is the predicate?"""
+        return self.encoder.takes == "predicate"
+
+    def _given(self, texts: Sequence[Given]) -> list[str | Words]:
+        for number, one in enumerate(texts, start=1):
+            if why := self.refusal(one):
+                raise DataError(f"text {number}: {why}.")
+        return [one if isinstance(one, str | Words) else Words(one) for one in texts]
 
     def of(self, documents: Documents) -> Found:
         """As `__call__`, for documents that this model's encoder made."""
+        if isinstance(self.task, Tag):
+            return self._of_tokens(documents, self.task)[documents.begins_word]
         count = documents.lengths.size
         found = np.zeros(count if isinstance(self.task, Regress) else (count, len(self.labels)))
         with torch.inference_mode():
@@ -74,7 +119,22 @@ class Predictor:
                 found[chosen] = self.task.answers(self._model(*self._batch(documents, chosen)))
         return found
 
-    def named(self, found: Found) -> list[dict[str, Any]]:
+    def _of_tokens(self, documents: Documents, task: Tag) -> Found:
+        """The likeliest label of each token, and its probability, one document after the other."""
+        found = np.zeros((documents.tokens.size, 2))
+        ends = np.cumsum(documents.lengths, dtype=np.int64)
+        with torch.inference_mode():
+            for chosen in _forwards(documents):
+                said_BTC = task.answers(self._model(*self._batch(documents, chosen)))
+                lengths = documents.lengths[chosen]
+                inside = np.arange(said_BTC.shape[1]) < lengths[:, None]
+                places = (ends[chosen] - lengths)[:, None] + np.arange(said_BTC.shape[1])
+                best_BT = said_BTC.argmax(axis=2)
+                found[places[inside], 0] = best_BT[inside]
+                found[places[inside], 1] = said_BTC.max(axis=2)[inside]
+        return found
+
+    def _named(self, found: Found) -> list[dict[str, Any]]:
         """What `__call__` found, as answers: a label; several labels; or a value."""
         wide = found.ndim == 2
         rounded = [dict(zip(self.labels, row, strict=True)) for row in found.round(DIGITS).tolist()] if wide else []
@@ -104,6 +164,8 @@ class Predictor:
         if self.encoder.weighted:
             return self._sent(tokens), self._sent(lengths), self._sent(beside)
         inside = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
+        if beside is not None and beside.dtype == np.uint64:
+            beside = beside[..., None].view("<u2")
         tags = None if beside is None else _padded(beside.astype(np.int64), inside)
         return self._sent(_padded(tokens, inside)), self._sent(lengths), self._sent(tags)
 
@@ -112,9 +174,41 @@ class Predictor:
 
 
 def _padded(values: npt.NDArray[np.int64], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    rows = np.zeros(inside.shape, dtype=np.int64)
+    rows = np.zeros(inside.shape + values.shape[1:], dtype=np.int64)
     rows[inside] = values
     return rows
+
+
+def named_words(found: Found, documents: Documents, task: Tag) -> list[dict[str, Any]]:
+    """Words with their labels; and spans, from the first word to the last. A word that was cut (`text.max_tokens`) has
+    none."""
+    assert documents.given is not None
+    of_document = np.repeat(np.arange(documents.lengths.size), documents.lengths)[documents.begins_word]
+    counts = np.bincount(of_document, minlength=documents.lengths.size)
+    numbers, first = found[:, 0].astype(np.int64), 0
+    answers = []
+    for words, count in zip(documents.given, counts.tolist(), strict=True):
+        here = slice(first, first + count)
+        cut = [None] * (len(words) - count)
+        answer: dict[str, Any] = {
+            "tokens": list(words),
+            "tags": [task.labels[number] for number in numbers[here].tolist()] + cut,
+            "probabilities": found[here, 1].round(DIGITS).tolist() + cut,
+        }
+        if task.spans is not None:
+            answer["spans"] = _spans(task, numbers[here] + FIRST_TARGET, words)
+        answers.append(answer)
+        first += count
+    return answers
+
+
+def _spans(task: Tag, codes: npt.NDArray[np.int64], words: Sequence[str]) -> list[dict[str, Any]]:
+    assert task.spans is not None
+    found = zip(*(column.tolist() for column in task.spans.of(codes)), strict=True)
+    return [
+        {"label": task.spans.types[kind], "start": start, "end": end, "tokens": list(words[start:end])}
+        for start, end, kind in found
+    ]
 
 
 def _forwards(documents: Documents) -> Iterator[npt.NDArray[np.int64]]:

@@ -39,6 +39,7 @@ from cluster.text.preparation.tell import tell, tell_remarks
 from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
 from cluster.text.raw.read import blocks_of, resolve
 from cluster.text.sets.catalogue import cache_folder
+from cluster.text.tokens.given import input_of
 from cluster.text.tokens.pipeline import ENCODER, Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
@@ -273,7 +274,7 @@ def _merged(
             wanted.text,
             scratch,
             budget.words,
-            marked=wanted.task == "language",
+            input_of(wanted.data, wanted.task),
         )
     entries, splits = merge.write_splits(
         progress.through("writing shards", parts), columns, assignment.places_N, labels, encoder, wanted.task, out

@@ -11,7 +11,6 @@ answer in time is named in it, not waited for.
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import sys
@@ -31,7 +30,7 @@ from cluster.topology.gather import Gathered, bring, brought, gathered, of_head
 from cluster.topology.head import Head
 from cluster.topology.listening import free_port
 from cluster.topology.member import Member
-from cluster.topology.node import Cluster, Node, to_json
+from cluster.topology.node import Cluster, Node, expect_many, to_bytes
 from cluster.topology.place import LOOPBACK, Place, addresses_of, place_among_nodes
 from cluster.topology.probe import probe
 from cluster.topology.source import Live, Recorder, Source, read_recording, write_recording
@@ -75,6 +74,7 @@ class Part:
 def main(words: Sequence[str]) -> int:
     """Prints the record on node 0, and nothing elsewhere."""
     options = _options(words)
+    expect_many()
     place = place_among_nodes(os.environ)
     signal.signal(signal.SIGTERM, _end)  # so that what it left in folders is taken away
     source: Source = read_recording(options.replay) if options.replay else Live(call)
@@ -90,7 +90,7 @@ def main(words: Sequence[str]) -> int:
     if recorder and place.probes:
         _keep(_own_file(options.record, place), recorder)
     if cluster is not None:
-        print(json.dumps(to_json(cluster)), flush=True)
+        print(to_bytes(cluster).decode(), flush=True)
     if wish.measure_seconds and place.ranks > 1:
         from cluster.training.parallel import leave
 

@@ -5,6 +5,7 @@ own, so that Ctrl-C on a terminal reaches the one who waits, and not everybody w
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -21,7 +22,13 @@ from cluster.errors import EXIT_CHECKPOINTED, EXIT_INFRASTRUCTURE
 
 SECONDS_BETWEEN_LOOKS = 0.1
 EXIT_SIGNAL = 128  # a shell's habit: 128 + the number of the signal
-AGENT = "the agent"
+SUPERVISOR = "the run's supervisor"
+
+PARENT = "MUSTER_PARENT"
+"""Process id of who started this process: who waits for it, or the agent for its ranks."""
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""What asks a run to save a checkpoint and end."""
 
 Record = dict[str, Any]
 
@@ -33,8 +40,8 @@ def command(module: str, arguments: Sequence[str]) -> list[str]:
 def environment() -> Mapping[str, str]:
     """For the programs we start: they find `cluster` where we are ourselves, whatever lies in the working folder."""
     root = Path(__file__).parents[1]
-    # What we start ends with us (cluster/training/faults.py), even if we are gone before it can ask the kernel for it.
-    changes = {"MUSTER_PARENT": str(os.getpid())}
+    # What we start ends with us (die_with_parent), even if we are gone before it can ask the kernel for it.
+    changes = {PARENT: str(os.getpid())}
     changes["PYTHONSAFEPATH"] = "1"  # a folder named `cluster` in the working folder must not come first
     if root.name not in ("site-packages", "dist-packages"):  # installed: found anyway, and must not hide the library
         changes["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -57,6 +64,18 @@ def start(
         env=environment(),
         start_new_session=True,
     )
+
+
+def die_with_parent(with_signal: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies, so that nobody is left training unwatched.
+
+    Linux only (prctl(2)); elsewhere nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+    parent = os.environ.get(PARENT)
+    if parent is not None and int(parent) != os.getppid():  # it died while this process was importing torch
+        os.kill(os.getpid(), with_signal)
 
 
 def attend(process: "subprocess.Popen[bytes]", look: Callable[[], None]) -> None:
@@ -83,7 +102,7 @@ def ending(returncode: int, who: str, asked: Sequence[int]) -> tuple[int, str]:
         return returncode, ""
     name = signal.Signals(-returncode).name
     if asked:  # it was told to stop and had no handler yet, or was killed by a second Ctrl-C
-        code = EXIT_CHECKPOINTED if -returncode in asked and who == AGENT else EXIT_SIGNAL - returncode
+        code = EXIT_CHECKPOINTED if -returncode in asked and who == SUPERVISOR else EXIT_SIGNAL - returncode
         return code, f"stopped by {name}"
     likely = "; the kernel does so when memory runs out (see dmesg)" if name == "SIGKILL" else ""
     return EXIT_INFRASTRUCTURE, f"{who} was killed by {name}{likely}"

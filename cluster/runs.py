@@ -54,6 +54,26 @@ class RunFolder:
         return self.path / "verdict.json"
 
     @property
+    def history(self) -> Path:
+        """One JSON object a line: how each attempt ended, and what followed from it."""
+        return self.path / "attempts.jsonl"
+
+    @property
+    def alive(self) -> Path:
+        """Signs of life: rewritten about once a second while the run is attempted, removed at the end."""
+        return self.path / "alive.json"
+
+    @property
+    def job(self) -> Path:
+        """The Slurm job that this run belongs to, if there is one."""
+        return self.path / "job.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """What `muster stop` asks for, `checkpoint` or `now`; gone once it is obeyed."""
+        return self.path / "stop"
+
+    @property
     def evaluation(self) -> Path:
         """The scores on the test split, written once at the end."""
         return self.path / "evaluation.json"
@@ -94,6 +114,10 @@ class RunFolder:
     def attempt_logs(self, attempt: int) -> Path:
         return self.logs / f"attempt-{attempt:03d}"
 
+    def job_log(self, job: str) -> Path:
+        """What the batch job itself says; `job` as Slurm writes it: 123, or 120_3 in an array."""
+        return self.logs / f"job-{job}.log"
+
     def rank_log(self, attempt: int, rank: int) -> Path:
         """Standard output and standard error of one rank."""
         return self.attempt_logs(attempt) / f"rank-{rank}.log"
@@ -101,6 +125,14 @@ class RunFolder:
     def rank_failure(self, attempt: int, rank: int) -> Path:
         """What a rank says of its own end, if it failed, as JSON."""
         return self.attempt_logs(attempt) / f"rank-{rank}.failure.json"
+
+    def rank_stack(self, attempt: int, rank: int) -> Path:
+        """The Python stacks of a rank's threads, if the attempt did not get on."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.stack.txt"
+
+    def rank_collectives(self, attempt: int, rank: int) -> Path:
+        """The collective that a rank was in, if the attempt did not get on, as JSON."""
+        return self.attempt_logs(attempt) / f"rank-{rank}.collectives.json"
 
     def attempts(self) -> int:
         """How many attempts have been started."""
@@ -132,10 +164,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
-    """Make the folder of a new run. Raises RunError if it holds anything already, or cannot be written."""
+    """Make a new run in a folder of its own, which may be reserved for its job already.
+
+    Raises RunError if the folder holds anything else, or cannot be written.
+    """
     try:
         run.path.mkdir(parents=True, exist_ok=True)
-        if any(run.path.iterdir()):
+        if any(run.path.iterdir()) and not is_reserved(run):
             raise RunError(f"{run.path} is not empty; a new run needs a folder of its own: choose one with --run DIR.")
         run.recipe.write_text(recipe_toml)
         record = {
@@ -149,6 +184,20 @@ def create_run(run: RunFolder, recipe_toml: str, prepared: Path) -> None:
         raise RunError(
             f"The run folder {run.path} cannot be written ({error.strerror}). Choose another with --run DIR."
         ) from error
+
+
+def is_reserved(run: RunFolder) -> bool:
+    """Does the folder hold what `muster submit` makes for a job that has not begun, and nothing else?
+
+    That is job.json, and logs/ with the log of the job; of a job that is very quick, the log may be there first.
+    """
+    try:
+        names = {path.name for path in run.path.iterdir()}
+        logs = [path.name for path in run.logs.iterdir()] if run.logs.name in names else []
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    ours = all(name.startswith("job-") for name in logs)
+    return bool(names) and names <= {run.job.name, run.logs.name} and ours
 
 
 def open_run(path: Path) -> RunFolder:
@@ -186,11 +235,14 @@ def model_folder(run: Path) -> Path:
 
 
 def run_state(run: RunFolder) -> RunState:
-    """What has become of a run, judged by its folder alone."""
+    """What has become of a run, judged by its folder alone. Holds it for a moment: not for those who look often."""
+    return "running" if run.record.exists() and _is_locked(run) else state_at_rest(run)
+
+
+def state_at_rest(run: RunFolder) -> RunState:
+    """The same without a look at whether somebody is at it."""
     if not run.record.exists():
         return "absent"
-    if _is_locked(run):
-        return "running"
     # Without its model there is something left to do: a resume writes it again from the last checkpoint.
     if run.weights.exists() and (run.evaluation.exists() or _verdict(run) == "done"):
         return "finished"

@@ -42,6 +42,8 @@ EVERY_WORD = 1 << 31
 NEARLY_ALL_BAD = 0.999999
 DOCUMENTS_AT_ONCE = 2048
 SHOWN_EXAMPLES, SHOWN_UNKNOWN, SHOWN_TWINS = 3, 30, 5
+LONGEST_LABELS = 100
+"""Labels of one document that are told."""
 LONGEST_TEXT = 1000
 """Characters of a text that are told."""
 
@@ -88,7 +90,8 @@ def recipe_of(data: str, overrides: Sequence[str]) -> tuple[Recipe, str]:
     if data in catalogue.names():
         known = catalogue.find(data)
         table["data"] |= {"label": known.field, "test": data if "test" in known.splits else "auto"}
-        table["task"] = {"kind": given.get("task.kind", "classify" if known.classes else "regress")}
+        table["task"] = {"kind": given.get("task.kind", known.task)}
+        table["data"] |= {"text": known.text, "predicate": known.predicate}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
@@ -277,8 +280,8 @@ class Survey:
         match self._manifest.task:
             case "regress":
                 told["target"] = row.target
-            case "multilabel":
-                told["labels"] = list(row.labels)
+            case "multilabel" | "tag":
+                told["labels"] = list(row.labels[:LONGEST_LABELS])
             case _:
                 told["label"] = row.labels[0]
         return told | {"text": row.text[:LONGEST_TEXT]}

@@ -34,7 +34,9 @@ from cluster.plan.memory import parameter_count
 from cluster.plan.placement import Placement
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
 from cluster.prepare import prepare
+from cluster.pulse.phase import Phase
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
+from cluster.supervision.verdict import Ending, verdict_of, write_verdict
 from cluster.tasks.build import build_task
 from cluster.training.beginning import begin, keep_frozen_rows
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
@@ -43,15 +45,15 @@ from cluster.training.loop import Trainer, fit
 from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
+from cluster.training.pulse import Pulse
 from cluster.training.scoring import evaluate, evaluation_sums
-from cluster.training.site import arrive, keep_record
-from cluster.training.verdict import verdict_of, write_verdict
+from cluster.training.site import find_out, handed_down, keep_record
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train one rank to the end, a stop, or an error; the exit code says which (`cluster/errors.py`)."""
     options = _parse(arguments)
-    return run_rank(lambda: _train(options), options.resume)
+    return run_rank(lambda pulse: _train(options, pulse), options.resume)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -68,45 +70,54 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace, pulse: Pulse) -> None:
     """A run from its folder to its scores."""
     run, recipe = _open(options)
     try:
-        _attempt(run, recipe)
+        _attempt(run, recipe, pulse)
     except MusterError as error:
         if ATTEMPT not in os.environ and environment().rank == 0 and not isinstance(error, Interrupted):
-            write_verdict(run, verdict_of(error.exit_code), str(error), attempt=run.attempts() - 1)
+            ending = Ending(verdict=verdict_of(error.exit_code), message=str(error))
+            write_verdict(run, ending, attempt=run.attempts() - 1)
         raise
 
 
-def _attempt(run: RunFolder, recipe: Recipe) -> None:
+def _attempt(run: RunFolder, recipe: Recipe, pulse: Pulse) -> None:
     """One start of a run's processes, as one of them."""
     prepared = Path(read_json(run.record)["prepared"])
     manifest = open_prepared(prepared)
-    plan = make_plan(recipe, machine(), ranks=environment())
-    if run.plan.exists():
-        plan = keep_stored(plan, read_json(run.plan), recipe)
-    placement, node = arrive(run.path, prepared, plan, recipe)
+    node = None
+    if (decided := handed_down()) is not None:
+        plan, placement = decided
+    else:
+        plan = make_plan(recipe, machine(), ranks=environment())
+        if run.plan.exists():
+            plan = keep_stored(plan, read_json(run.plan), recipe)
+        placement, node = find_out(run.path, prepared, plan, recipe)
     with _held(run), started(plan, recipe.train.strict, placement) as world, StopFlag().listening() as stop:
         if world.rank == 0:
             run.verdict.unlink(missing_ok=True)  # of the attempt before
         if node is not None:
             keep_record(run, recipe, node, world)
         attempt = int(os.environ.get(ATTEMPT, run.attempts() - 1))
-        trainer, state = _build(run, recipe, manifest, plan, placement, world, stop)
+        trainer, state = _build(run, recipe, manifest, plan, placement, world, stop, pulse)
         try:
             state = fit(trainer, state)
         except Interrupted as interruption:
+            pulse.leave()
             if world.rank == 0:
-                step = run.checkpoint_steps()[-1]
-                write_verdict(run, "checkpointed", str(interruption), attempt=attempt, step=step)
+                ending = Ending(verdict="checkpointed", message=str(interruption), step=run.checkpoint_steps()[-1])
+                write_verdict(run, ending, attempt=attempt)
             raise
         else:
-            _finish(run, trainer, manifest, state)
+            with pulse.phase(Phase.SAVE):
+                _finish(run, trainer, manifest, state)
+            pulse.leave()
         finally:
             trainer.monitor.close()
         if world.rank == 0:
-            write_verdict(run, "done", f"Finished after {state.step} steps.", attempt=attempt, step=state.step)
+            ending = Ending(verdict="done", message=f"Finished after {state.step} steps.", step=state.step)
+            write_verdict(run, ending, attempt=attempt)
 
 
 def _open(options: argparse.Namespace) -> tuple[RunFolder, Recipe]:
@@ -160,12 +171,13 @@ def _build(
     placement: Placement,
     world: World,
     stop: StopFlag,
+    pulse: Pulse,
 ) -> tuple[Trainer, TrainState]:
     """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
     reader = reader_of(manifest.folder, "train", recipe)
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths, reader.planned_tokens)
     torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    model = build_model(recipe.model, *_sizes(manifest))
     _compare_size(model, recipe, manifest)
     if plan.precision == "float64":
         model = model.double()
@@ -186,7 +198,8 @@ def _build(
         validation = reader_of(manifest.folder, "validation", recipe)
 
         def validate() -> dict[str, Any]:
-            return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens)
+            with pulse.phase(Phase.VALIDATE):
+                return evaluate(model, task, validation, world, plan, recipe.train.micro_batch_tokens, pulse)
 
     monitor = Monitor(run.metrics, state.step) if world.rank == 0 else Silent()
     for note in notes:
@@ -205,14 +218,20 @@ def _build(
         checkpoints=checkpoints,
         monitor=monitor,
         stop=stop,
+        pulse=pulse,
         validate=validate,
     )
     return trainer, state
 
 
+def _sizes(manifest: Manifest) -> tuple[int, int, int, int, bool]:
+    """What a model is built for, besides its settings."""
+    return manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows, manifest.affix_rows, manifest.each_token
+
+
 def _compare_size(model: nn.Module, recipe: Recipe, manifest: Manifest) -> None:
     """What is planned by the predicted size must not be planned by a wrong one. Raises RecipeError."""
-    predicted = parameter_count(recipe.model, manifest.vocabulary_rows, manifest.outputs, manifest.tag_rows)
+    predicted = parameter_count(recipe.model, *_sizes(manifest))
     real = sum(parameter.numel() for parameter in model.parameters())
     if predicted not in (None, real):
         raise RecipeError(
@@ -287,7 +306,8 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         test = reader_of(manifest.folder, "test", trainer.recipe)
         budget = trainer.recipe.train.micro_batch_tokens
         before = time.perf_counter()
-        sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, keep=True)
+        with trainer.pulse.phase(Phase.SCORE):
+            sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, trainer.pulse, keep=True)
         trainer.monitor.write("scored", step=state.step, split="test", seconds=time.perf_counter() - before)
     if world.rank == 0:
         description = {
@@ -297,6 +317,7 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
             "layout": manifest.layout,
             "vocabulary_rows": manifest.vocabulary_rows,
             "tag_rows": manifest.tag_rows,
+            "affix_rows": manifest.affix_rows,
             "step": state.best_step if state.best_step >= 0 else state.step,
         }
         shutil.rmtree(run.model, ignore_errors=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, MusterError, PlanError, without_right
+from launch.jobs import words as jobs
 from launch.teach import COMMANDS, HEAD, TAIL, Command
 
 Add = Callable[[argparse.ArgumentParser], None]
@@ -59,10 +60,19 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"muster: {_unknown(name)}", file=sys.stderr)
         return EXIT_WRONG_INPUT
+    own, beyond = (rest, []) if name != "submit" else _at_dashes(rest)
     # Intermixed: settings and options may stand in any order.
-    options = parser(name).parse_intermixed_args(rest)
+    options = parser(name).parse_intermixed_args(own)
+    if name == "submit":
+        options.sbatch = beyond
     sys.stdout.flush()
     return _run(name, options, rest)
+
+
+def _at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before `--`, and what stands behind it."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
@@ -83,6 +93,8 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
             )
         if name == "probe" or (name == "check" and options.node):
             return _probe_or_check(name, options)
+        if name in jobs.ARGUMENTS:
+            return jobs.run(name, options)
         from launch import commands
 
         work: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -107,8 +119,10 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _probe_or_check(name: str, options: argparse.Namespace) -> int:
+    from cluster.topology.node import expect_many
     from launch.probe import command
 
+    expect_many()
     if name == "check":
         return command.check(options)
     words = options.words
@@ -140,7 +154,7 @@ def parser(name: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     ARGUMENTS[name](built)
-    if name not in ("predict", "data"):  # these say it in their own words
+    if name not in ("predict", "data", "logs", "watch"):  # two say it in their own words, two show what is there
         built.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
     return built
 
@@ -304,6 +318,7 @@ ARGUMENTS: dict[str, Add] = {
     "inspect": _inspect,
     "verify": _verify,
     "probe": _probe,
+    **jobs.ARGUMENTS,
 }
 
 

@@ -16,21 +16,28 @@ from cluster.config.settings import sections, settings
 from cluster.errors import EXIT_DONE, DataError, RunError
 from cluster.plan.plan import describe, make_plan
 from cluster.processes import Follower
-from cluster.runs import RunFolder, create_run, open_run, read_json, run_state
+from cluster.runs import RunFolder, create_run, is_reserved, open_run, read_json, run_state
 from launch import check as checks
-from launch import local, scores
+from launch import job, local, scores
 from launch.checking import Checking
 from launch.watch import Watch, evaluation_line
 
 
 def train(options: argparse.Namespace) -> int:
     """A new run, from raw text to scores."""
+    own = job.this_job()
     loaded = _open(options)
-    run = RunFolder(Path(options.run or f"runs/{loaded.name}"))
+    run = RunFolder(Path(options.run or f"runs/{loaded.name}{f'-{own.name}' if own else ''}"))
+    if own and job.is_own(run, own):  # the job was requeued
+        return _go_on(run, loaded.recipe, [], options.json)
     refuse_taken(run)
-    make_plan(loaded.recipe, checks.machine())  # refuses now what the agent would refuse after the preparation
-    prepared = _prepare(options, "--alone")
+    nodes = len(own.nodes) if own else 1
+    make_plan(loaded.recipe, checks.machine(), nodes=nodes)  # refuses now what would be refused after the preparation
+    with job.requeued_if_interrupted(own):
+        prepared = _prepare(options, "--alone")
     create_run(run, to_toml(loaded.recipe), Path(prepared["prepared"]))
+    if own:
+        job.note(run, own)
     return _attempt(run, loaded.recipe, [], options.json)
 
 
@@ -38,15 +45,19 @@ def resume(options: argparse.Namespace) -> int:
     """Go on with a run from its last checkpoint."""
     run = open_run(Path(options.run))
     recipe = from_toml_with(_text(run.recipe), options.overrides, str(run.recipe))
+    return _go_on(run, recipe, options.overrides, options.json)
+
+
+def _go_on(run: RunFolder, recipe: Recipe, overrides: Sequence[str], as_json: bool) -> int:
     match run_state(run):
         case "finished":
             local.say(f"{run.path} has finished; there is nothing left to do.")
-            return _report(run, recipe, options.json, seconds=0.0)
+            return _report(run, recipe, as_json, seconds=0.0)
         case "running":
             raise RunError(f"{run.path} is being trained by another process: wait for it, or stop it first.")
         case _:
             _prepare_again(run)
-            return _attempt(run, recipe, options.overrides, options.json)
+            return _attempt(run, recipe, overrides, as_json)
 
 
 def refuse_taken(run: RunFolder) -> None:
@@ -84,7 +95,7 @@ def _refuse_unusable(path: Path) -> None:
         raise RunError(
             f"The run folder {path} cannot be written (no rights in {there}). Choose another with --run DIR."
         )
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(path.iterdir()) and not is_reserved(RunFolder(path)):
         raise RunError(f"{path} is not empty: a new run needs a folder of its own. Choose another with --run DIR.")
 
 
@@ -192,7 +203,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if not run.weights.exists():
         raise RunError(f"{run.path} has no model yet: finish it first, with: muster resume {run.path}")
     data = ["--data", str(options.data)] if options.data else []
-    evaluation = local.answer("cluster.agent", ["evaluate", str(run.path), *options.overrides, *data])
+    evaluation = local.answer("cluster.evaluation", [str(run.path), *options.overrides, *data])
     if options.json:
         print(json.dumps(evaluation, indent=2))
     else:
@@ -248,7 +259,7 @@ def _prepare_again(run: RunFolder) -> None:
 def _attempt(run: RunFolder, recipe: Recipe, overrides: Sequence[str], as_json: bool) -> int:
     began = time.monotonic()
     with Watch(run, recipe.evaluate.metric) as watch:
-        code = local.run_agent(run.path, overrides, watch)
+        code = local.supervise(run.path, overrides, watch)
     if code == EXIT_DONE:
         return _report(run, recipe, as_json, time.monotonic() - began)
     if as_json:

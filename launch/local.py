@@ -17,10 +17,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from cluster.errors import EXIT_DONE, InfrastructureError
-from cluster.processes import AGENT, Words, attend, command, ending, environment, kill, start
+from cluster.processes import STOP_SIGNALS, SUPERVISOR, Words, attend, command, ending, environment, kill, start
 from launch.watch import Watch
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 Say = Callable[[str], None]
 
@@ -67,8 +65,8 @@ def answer(module: str, arguments: Sequence[str]) -> Any:
     )
 
 
-def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
-    """One attempt at a run, with its progress shown; returns the exit code of its verdict."""
+def supervise(run: Path, overrides: Sequence[str], watch: Watch) -> int:
+    """See a run through, with its progress shown; returns the exit code of its last verdict."""
     request = "stopping after this step, saving a checkpoint (Ctrl-C again to kill)"
     with Words() as words:
 
@@ -78,12 +76,12 @@ def run_agent(run: Path, overrides: Sequence[str], watch: Watch) -> int:
             watch.poll()
 
         stderr = words.file if watch.is_live else None
-        process = start("cluster.agent", ["train", str(run), *overrides], stdout=subprocess.DEVNULL, stderr=stderr)
+        process = start("cluster.supervise", [str(run), *overrides], stdout=subprocess.DEVNULL, stderr=stderr)
         with forwarding_signals(process, watch.say, f"muster: {request}") as asked:
             attend(process, look)
             if rest := words.rest():
                 watch.say(rest)
-    code = _ended(process, AGENT, asked)
+    code = _ended(process, SUPERVISOR, asked)
     if process.returncode != code:  # it could not speak for itself
         watch.say(f"muster: go on from the last checkpoint with: muster resume {run}")
     return code

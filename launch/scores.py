@@ -16,15 +16,19 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     """
     task = evaluation.get("task", "classify")
     rows = [
-        [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))] for words, name in FIGURES[task]
+        [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))]
+        for words, name in FIGURES[task]
+        if name in evaluation or not name.startswith("span_")
     ]
     if task == "language" and evaluation.get("bits_per_byte") is None:
         rows = rows[1:]
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    counted = "tokens" if task == "language" else "examples"
-    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {counted}{_unknown(evaluation)}"])
+    unit = "tokens" if task == "language" else "examples"
+    if "documents" in evaluation:
+        unit = f"words in {evaluation['documents']:,} documents"
+    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}"])
 
 
 FIGURES = {
@@ -34,6 +38,10 @@ FIGURES = {
         ("loss", "loss"),
     ],
     "regress": [("MSE", "mse"), ("MAE", "mae"), ("R2", "r2"), ("Spearman", "spearman")],
+    "tag": [
+        ("accuracy", "accuracy"), ("span F1", "span_f1"), ("span precision", "span_precision"),
+        ("span recall", "span_recall"), ("F1 macro", "f1_macro"), ("loss", "loss"),
+    ],
     "language": [
         ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
     ],
@@ -45,19 +53,23 @@ def _figure(evaluation: Scores, name: str) -> float | None:
     if name in evaluation:
         return evaluation[name]  # type: ignore[no-any-return]
     figure, _, average = name.partition("_")
-    return evaluation[figure][average] if average else None
+    return evaluation[figure][average] if average and figure in evaluation else None
 
 
 def headline(evaluation: Scores) -> str:
     """The first figure in words: `accuracy 0.7822`."""
     shown = [(words, _figure(evaluation, name)) for words, name in FIGURES[evaluation.get("task", "classify")]]
+    if "span_f1" in evaluation:
+        shown = [("span F1", evaluation["span_f1"])]
     words, value = next((one for one in shown if one[1] is not None), shown[0])
     return f"{words} {_share(value)}"
 
 
 def per_class(evaluation: Scores) -> str:
-    """Precision, recall and F1 of each class, its examples, and what it is most often mistaken for; empty for
-    numbers."""
+    """Precision, recall and F1 of each class, its examples, and what it is most often mistaken for; of spans those of
+    each type; empty for numbers."""
+    if "spans" in evaluation:
+        return _per_type(evaluation["spans"]["per_type"])
     labels: list[str] = evaluation.get("labels", [])
     rows = []
     for index, label in enumerate(labels):
@@ -65,10 +77,19 @@ def per_class(evaluation: Scores) -> str:
         rows.append([_cut(label), *figures, f"{evaluation['support'][label]:,}"])
         if "confusion" in evaluation:
             rows[-1].append(_most_confused(evaluation["confusion"][index], index, labels))
-    heads = ["class", "precision", "recall", "F1", "examples", "most often taken for"]
+    examples = "words" if evaluation.get("task") == "tag" else "examples"
+    heads = ["class", "precision", "recall", "F1", examples, "most often taken for"]
     if not rows:
         return ""
     return _table(heads[: len(rows[0])], rows, words_last=len(rows[0]) == len(heads))
+
+
+def _per_type(types: dict[str, Scores]) -> str:
+    rows = [
+        [_cut(kind), *(_share(found[name]) for name in ("precision", "recall", "f1")), f"{found['true']:,}"]
+        for kind, found in types.items()
+    ]
+    return _table(["spans of", "precision", "recall", "F1", "spans"], rows)
 
 
 def _most_confused(counts: Sequence[int], index: int, labels: Sequence[str]) -> str:

@@ -45,6 +45,55 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster resume runs/sentiment
   muster resume runs/sentiment launch.ranks=1""",
     ),
+    "submit": Command(
+        "train on a Slurm cluster: check, queue, and say where it goes",
+        "Check the recipe, make the run folder, and hand slurm/train.sbatch to sbatch; the exact command is shown and\n"
+        "can be pasted. What stands behind -- is for sbatch: partition, account, GPUs, cores, memory. With --array\n"
+        "each task has a run of its own, and {task} in a setting is its number.",
+        """examples:
+  muster submit sentiment
+  muster submit my.toml --nodes 2 --time 12:00:00 -- --partition=gpu --gpus-per-node=4 --cpus-per-task=32
+  muster submit my.toml train.epochs=3 --run runs/short --dry-run
+  muster submit sentiment train.seed={task} --array 1-5""",
+    ),
+    "status": Command(
+        "how a run is, or all of them: state, step, loss, speed, time left, nodes",
+        "How a run is: waiting in the queue and why, running, stopping, waiting to restart, interrupted, finished,\n"
+        "given up; step, loss, speed, time left, nodes, restarts, last words, and what comes next. From any node that\n"
+        "sees the folder. A run that has given no sign of life for 15 s is lost.",
+        """examples:
+  muster status                                all runs in runs/
+  muster status runs/sentiment
+  muster status runs/sentiment --json | jq .seconds_left""",
+    ),
+    "watch": Command(
+        "a live view of a run in the terminal: curve, speed, ranks, waits",
+        "Curve, validation, speed, time left, where the time goes, and what each rank is at, twice a second. It reads\n"
+        "files only: it works over ssh and on any node that sees the folder. Ctrl-C leaves the view, and the run\n"
+        "alone. Where standard output is no terminal, a line every few seconds.",
+        """examples:
+  muster watch runs/sentiment
+  ssh login -t muster watch runs/sentiment""",
+    ),
+    "logs": Command(
+        "what the ranks of a run wrote",
+        "What the ranks wrote in the last attempt, each line with its rank. With -f it goes on until the run ends,\n"
+        "over restarts, with what the batch job itself says between them.",
+        """examples:
+  muster logs runs/sentiment
+  muster logs runs/sentiment -f
+  muster logs runs/sentiment --rank 3 --attempt 0""",
+    ),
+    "stop": Command(
+        "save a checkpoint and end a run; take a queued one out of the queue",
+        "Ask a run to save a checkpoint and end, from any node, and wait until it has; `muster resume` goes on later.\n"
+        "With --now it ends without a checkpoint. A job that waits in the queue is cancelled. Ends with 0 if the run\n"
+        "has ended, with 2 if there was nothing to stop, with 75 if nobody obeys.",
+        """examples:
+  muster stop runs/sentiment
+  muster stop runs/sentiment --now
+  muster stop runs/sentiment --no-wait""",
+    ),
     "predict": Command(
         "use a finished run on new text",
         "Label (or rate) texts with a finished run, on all cores; it needs nothing but the run's folder.\n"

@@ -143,6 +143,58 @@ def write_corpus(path, documents, seed, classes=("good", "bad"), noise=0.1, long
     return path
 
 
+def tagged_sentences(documents, seed, longest=15):
+    """Words, the place of a marked one, and labels: runs of words of praise or of blame behind that place are spans."""
+    chance = random.Random(seed)
+    for _ in range(documents):
+        kinds = chance.choices([GOOD, BAD, PLAIN], [2, 2, 6], k=chance.randint(3, longest))
+        predicate = chance.randrange(len(kinds))
+        labels, before = [], "O"
+        for place, kind in enumerate(kinds):
+            name = "" if kind is PLAIN or place <= predicate else "PRAISE" if kind is GOOD else "BLAME"
+            labels.append(f"{'I' if before[2:] == name else 'B'}-{name}" if name else "O")
+            before = labels[-1]
+        yield [chance.choice(kind) for kind in kinds], predicate, labels
+
+
+@pytest.fixture(scope="session")
+def tagged_corpus(tmp_path_factory):
+    """A folder with train, validation and test as .jsonl (tokens, predicate, tags) and as .conll with roles."""
+    folder = tmp_path_factory.mktemp("tagged")
+    for seed, (split, documents) in enumerate({"train": 400, "validation": 60, "test": 101}.items()):
+        made = list(tagged_sentences(documents, seed))
+        rows = [{"tokens": words, "predicate": place, "tags": labels} for words, place, labels in made]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / f"{split}.conll").write_text("\n".join(_in_brackets(*one) for one in made))
+    return folder
+
+
+def _in_brackets(words, predicate, labels):
+    """A sentence as CoNLL-2005 has it: word, predicate, the arguments of that one predicate."""
+    lines = []
+    for place, (word, label) in enumerate(zip(words, labels, strict=True)):
+        ends = place + 1 == len(labels) or not labels[place + 1].startswith("I-")
+        cell = f"({label[2:]}*" if label.startswith("B-") else "*"
+        cell = "(V*)" if place == predicate else cell + (")" if label != "O" and ends else "")
+        lines.append(f"{word} {word if place == predicate else '-'} {cell}\n")
+    return "".join(lines)
+
+
+@pytest.fixture(scope="session")
+def tagging_recipe_of(tagged_corpus, recipe_of):
+    """As `recipe_of`, for words with labels; `ending` is that of the files."""
+
+    def write(kind, ending="jsonl", **sections):
+        read = {"roles": "3:"} if ending == "conll" else {"text": "tokens", "label": "tags", "predicate": "predicate"}
+        data = {split: str(tagged_corpus / f"{split}.{ending}") for split in ("train", "validation", "test")}
+        model = {"factory": "tests.models.own:build_tagger"} if kind == "custom" else {}
+        sections["model"] = model | sections.get("model", {})
+        sections["data"] = data | read | sections.get("data", {})
+        return recipe_of(kind, task={"kind": "tag", "spans": True}, **sections)
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """A folder with train.jsonl (400), validation.jsonl (60) and test.jsonl (101 sentences)."""

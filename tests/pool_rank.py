@@ -14,6 +14,8 @@ import torch
 
 MODULES = {}
 KEPT = []
+BEGAN_WITH = dict(os.environ)
+CPUS = os.sched_getaffinity(0)
 
 
 def load(path):
@@ -24,11 +26,18 @@ def load(path):
     return MODULES[path]
 
 
+def begin_anew(environment):
+    """What the last call has set for its own process (a training: its interface, its cores) is not the next one's."""
+    os.environ.clear()
+    os.environ.update(BEGAN_WITH | environment)
+    os.sched_setaffinity(0, CPUS)
+
+
 def main():
     answers = os.fdopen(int(sys.argv[1]), "w")
     for line in sys.stdin:
         call = json.loads(line)
-        os.environ.update(call["environment"])
+        begin_anew(call["environment"])
         torch.use_deterministic_algorithms(False)
         try:
             answer = {"result": getattr(load(call["file"]), call["function"])(**call["arguments"])}

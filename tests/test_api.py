@@ -168,15 +168,15 @@ def test_ctrl_c_saves_a_checkpoint_and_resume_shows_the_rest(recipe_of, tmp_path
 def test_after_a_kill_resume_shows_what_the_new_attempt_writes(recipe_of, tmp_path):
     run, family = RunFolder(tmp_path / "run"), []
 
-    def kill_the_agent(record):
+    def kill_the_supervisor(record):
         if record["kind"] == "step" and record["step"] == 51:
-            agent = next(child for child in psutil.Process().children() if "cluster.agent" in child.cmdline())
-            family.extend(agent.children())
-            agent.kill()
+            supervisor = next(child for child in psutil.Process().children() if "cluster.supervise" in child.cmdline())
+            family.extend(supervisor.children(recursive=True))
+            supervisor.kill()
 
     with pytest.raises(InfrastructureError, match=r"killed by SIGKILL.*api.resume"):
-        api.fit(recipe_with(recipe_of, train=LONG), run.path, kill_the_agent)
-    assert family and not psutil.wait_procs(family, timeout=10)[1]  # the rank dies with its agent
+        api.fit(recipe_with(recipe_of, train=LONG), run.path, kill_the_supervisor)
+    assert family and not psutil.wait_procs(family, timeout=10)[1]  # agent and ranks die with it
     resumed_step = run.checkpoint_steps()[-1]
     before, shown = lines_of_whole(run.metrics), []
     kept = [record for record in before if record["step"] <= resumed_step]
@@ -194,7 +194,7 @@ def lines_of_whole(path):
 @pytest.mark.parametrize(
     "interrupted, seconds, says",
     [
-        ("cluster.agent", 0.3, r"api.resume\('.*run'\) goes on"),
+        ("cluster.supervise", 0.3, r"api.resume\('.*run'\) goes on"),
         ("cluster.prepare", 0.1, "Preparation was stopped"),
     ],
 )
@@ -220,7 +220,7 @@ def test_ctrl_c_before_a_program_can_hear_it(recipe_of, tmp_path, monkeypatch, c
         signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
     assert "Traceback" not in capfd.readouterr().err
-    go_on = api.resume if interrupted == "cluster.agent" else lambda run: api.fit(recipe, run)
+    go_on = api.resume if interrupted == "cluster.supervise" else lambda run: api.fit(recipe, run)
     assert go_on(tmp_path / "run") == tmp_path / "run"
 
 
@@ -300,14 +300,14 @@ def test_what_the_agent_refuses_is_said_and_not_an_earlier_verdict(recipe_of, tm
         api.resume(run.path)
 
 
-def test_an_agent_that_cannot_speak_is_quoted(recipe_of, tmp_path, monkeypatch):
+def test_a_supervisor_that_cannot_speak_is_quoted(recipe_of, tmp_path, monkeypatch):
     recipe = recipe_with(recipe_of)
     command = processes.command
     failing = [sys.executable, "-c", "raise OSError('no such thing')"]
     monkeypatch.setattr(
-        processes, "command", lambda module, given: failing if module == "cluster.agent" else command(module, given)
+        processes, "command", lambda module, given: failing if module == "cluster.supervise" else command(module, given)
     )
-    with pytest.raises(MusterError, match="the agent ended with exit code 1: OSError: no such thing$"):
+    with pytest.raises(MusterError, match="the run's supervisor ended with exit code 1: OSError: no such thing$"):
         api.fit(recipe, tmp_path / "run")
 
 

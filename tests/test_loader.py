@@ -166,6 +166,8 @@ def test_an_error_is_raised_at_its_step(splits, threads):
                 raise DataError("block 17 does not hold what was written")
             return reader.padded_each(ids, counts)
 
+        labels_each = staticmethod(reader.labels_each)
+
     seen = []
     with (
         loader_of(Damaged(), order, order.at(0), 30, threads=threads) as loader,

@@ -15,6 +15,8 @@ from cluster.config.schema import (
     Mlp,
     Model,
     Recipe,
+    Tag,
+    Task,
     TaskKind,
     Text,
     Transformer,
@@ -24,15 +26,23 @@ from cluster.config.settings import in_toml
 BYTES = 256
 """Pieces that byte-pair encoding begins with: every text can be written in them."""
 Metric = Literal[
-    "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity"
+    "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
+    "span_f1", "span_precision", "span_recall",
 ]  # fmt: skip
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "classify": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "multilabel": ("f1_micro", "accuracy", "f1_macro", "f1_weighted", "loss"),
     "regress": ("mse", "mae", "r2", "spearman", "loss"),
+    "tag": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "language": ("loss", "perplexity", "accuracy"),
 }
-"""The figures that a task has; the first is what `evaluate.metric = "auto"` means."""
+SPAN_METRICS: tuple[Metric, ...] = ("span_f1", "span_precision", "span_recall")
+
+
+def metrics_of(task: Task) -> tuple[Metric, ...]:
+    """The figures that a task has; the first is what `evaluate.metric = "auto"` means."""
+    spans = SPAN_METRICS if isinstance(task, Tag) and task.spans else ()
+    return spans + METRICS[task.kind]
 
 
 def reads(model: Model) -> Literal["bag", "sequence"]:
@@ -59,6 +69,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     return [
         *_of_data(recipe),
         *_of_text(recipe),
+        *_of_tagging(recipe),
         *_of_model(recipe),
         *_of_language(recipe),
         *_of_training(recipe),
@@ -108,6 +119,39 @@ def _of_text(recipe: Recipe) -> Iterator[str]:
         for setting, plain in (("stop_words", "keep"), ("punctuation", "keep"), ("lemmas", "none")):
             if getattr(text, setting) != plain:
                 yield f'text.{setting}: pieces of words are neither; use text.tokens = "words", or "{plain}" here'
+
+
+def _of_tagging(recipe: Recipe) -> Iterator[str]:
+    """What a label for each word needs, and what makes sense with nothing else."""
+    data, text = recipe.data, recipe.text
+    if not isinstance(recipe.task, Tag):
+        for setting in ("columns", "brackets", "roles", "predicate"):
+            if getattr(data, setting):
+                value = in_toml(getattr(data, setting))
+                yield f'data.{setting} = {value}: only task.kind = "tag" reads it; leave it out'
+        if text.affixes:
+            yield 'text.affixes = true: only task.kind = "tag" looks inside words; leave it out'
+        return
+    kind = recipe.model.kind
+    if reads(recipe.model) == "bag":
+        yield (
+            f'task.kind = "tag": each word gets a label, but the {kind} reads a bag of words, which has no order; '
+            "use lstm, gru, cnn or transformer"
+        )
+    for setting, plain in (("stop_words", "keep"), ("punctuation", "keep"), ("lemmas", "none"), ("pipeline", "")):
+        if getattr(text, setting) != plain:
+            yield (
+                f'text.{setting} = {in_toml(getattr(text, setting))}: the words of task.kind = "tag" are given, and '
+                f"each has a label; use {in_toml(plain)}"
+            )
+    if text.tags:
+        yield 'text.tags = true: the words of task.kind = "tag" are given, no pipeline looks at them; use false'
+    if data.roles and data.predicate:
+        yield "data.roles and data.predicate both mark the predicate; leave one out"
+    if data.roles and data.brackets:
+        yield "data.roles and data.brackets: roles are in brackets anyway, and are the labels; leave data.brackets out"
+    if len(set(data.columns)) < len(data.columns):
+        yield f"data.columns = {in_toml(data.columns)}: names a column twice"
 
 
 def _of_model(recipe: Recipe) -> Iterator[str]:
@@ -181,6 +225,8 @@ def _of_training(recipe: Recipe) -> Iterator[str]:
         )
     if train.strict and train.precision == "bfloat16":
         yield 'train.precision = "bfloat16": train.strict needs float32 or float64; change one of the two'
-    metric, kind = recipe.evaluate.metric, recipe.task.kind
-    if metric != "auto" and metric not in METRICS[kind]:
-        yield f'evaluate.metric = "{metric}": a run with task.kind = "{kind}" has {", ".join(METRICS[kind])}'
+    metric, known = recipe.evaluate.metric, metrics_of(recipe.task)
+    if metric != "auto" and metric not in known:
+        way_out = "; task.spans = true has spans scored" if metric in SPAN_METRICS and recipe.task.kind == "tag" else ""
+        has = f'a run with task.kind = "{recipe.task.kind}" has {", ".join(known)}'
+        yield f'evaluate.metric = "{metric}": {has}{way_out}'

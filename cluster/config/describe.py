@@ -26,6 +26,10 @@ from cluster.errors import RecipeError
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"  # what pydantic writes
 
 
+EXAMPLES = {"data.roles": "6:"}
+"""Where neither the default nor a word would show what a setting is for."""
+
+
 def explain(key: str = "") -> str:
     """What a setting means, its default and what it allows; for a section, its settings; without a key, all sections.
 
@@ -100,6 +104,8 @@ def _bare(example: str) -> str:
 
 def example_value(setting: Setting) -> str:
     """A value that the setting takes, as TOML."""
+    if setting.path in EXAMPLES:
+        return in_toml(EXAMPLES[setting.path])
     if setting.default is not REQUIRED and setting.path != "model.size":
         return in_toml(setting.default or "name") if isinstance(setting.default, str) else in_toml(setting.default)
     words = "package.module:function" if setting.kind == "custom" else "train.jsonl"

@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
-from cluster.config.contradictions import METRICS, contradictions, reads
+from cluster.config.contradictions import contradictions, metrics_of, reads
 from cluster.config.schema import Mlp, Recipe
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
@@ -118,7 +118,7 @@ def resolve(recipe: Recipe) -> Recipe:
     if recipe.task.kind == "language":
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
     if recipe.evaluate.metric == "auto":
-        metric = METRICS[recipe.task.kind][0]
+        metric = metrics_of(recipe.task)[0]
         recipe = dataclasses.replace(recipe, evaluate=dataclasses.replace(recipe.evaluate, metric=metric))
     if wrong := contradictions(recipe):
         raise RecipeError(_listed(wrong, "the recipe"))

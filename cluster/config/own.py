@@ -37,6 +37,9 @@ def called(setting: str, path: str, options: dict[str, Any], sizes: dict[str, in
         ) from error
 
 
-def sizes(vocabulary_rows: int, outputs: int, tag_rows: int) -> dict[str, int]:
-    """What those functions are told beside the options: `tag_rows` only if the documents have tags."""
-    return {"vocabulary_rows": vocabulary_rows, "outputs": outputs} | ({"tag_rows": tag_rows} if tag_rows else {})
+def sizes(vocabulary_rows: int, outputs: int, tag_rows: int, affix_rows: int) -> dict[str, int]:
+    """What those functions are told beside the options: `tag_rows` and `affix_rows` only if the documents have such."""
+    beside = {"tag_rows": tag_rows, "affix_rows": affix_rows}
+    return {"vocabulary_rows": vocabulary_rows, "outputs": outputs} | {
+        name: rows for name, rows in beside.items() if rows
+    }

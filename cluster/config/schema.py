@@ -32,8 +32,9 @@ class Data:
     """Where the examples come from. A source is a path, a glob, or a name of the catalogue (`muster data list`)."""
 
     train: Sources
-    """Training examples: `.jsonl`, `.json`, `.csv`, `.tsv`, `.txt` (plain, `.gz` or `.zst`) or `.parquet`; a path, a
-    glob, several of them, a folder that Hugging Face `datasets` saved, or a name of the catalogue."""
+    """Training examples: `.jsonl`, `.json`, `.csv`, `.tsv`, `.txt`, `.conllu`, `.conll` (plain, `.gz` or `.zst`) or
+    `.parquet`; a path, a glob, several of them, a folder that Hugging Face `datasets` saved, or a name of the
+    catalogue."""
     validation: Sources = "auto"
     """Examples that choose settings and the best checkpoint; `auto` takes `validation_share` of the training set by
     hash, `none` has none."""
@@ -41,10 +42,25 @@ class Data:
     """Examples for the final score; `auto` takes `test_share` of the training set by hash after removing duplicates,
     `none` has none."""
     text: Path = "text"
-    """Name of the field (JSON) or column (CSV, TSV) that holds the text. A row of a TSV is one line."""
+    """Name of the field (JSON) or column (CSV, TSV) that holds the text. A row of a TSV is one line. For `task.kind =
+    "tag"` it holds the list of words; of `.conllu` it is a column ("form", or the default), of `.conll` a name of
+    `data.columns`, the number of a column from 1 (-1 is the last), or the default: the first."""
     label: str = "label"
     """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
-    `task.kind = "multilabel"`; a number for "regress"; "language" has none."""
+    `task.kind = "multilabel"`; a number for "regress"; for "tag" a list of labels, one a word (the default in `.conllu`
+    is "upos", in `.conll` the last column); "language" has none."""
+    columns: tuple[Path, ...] = ()
+    """Names of the columns of `.conll` files, from the first on, for `data.text` and `data.label` to choose from."""
+    brackets: bool = False
+    """The labels of `.conll` files are brackets around spans, `(PER*`, `*`, `*)`, as in CoNLL-2012; they become B-PER,
+    I-PER, I-PER, and O outside."""
+    roles: Annotated[str, Field(pattern=r"^(-?[1-9][0-9]*:(-?[1-9][0-9]*)?)?$")] = ""
+    """Columns of `.conll` files with the arguments of one predicate each, in brackets, numbered from 1, up to and with
+    the last named: "6:" (CoNLL-2005), "12:-2" (CoNLL-2012). Each predicate makes an example, marked as
+    `data.predicate` marks it; its own span (V) gets no label. Empty: none."""
+    predicate: str = ""
+    """Name of the field that holds the place of the predicate among the words, counted from 0; the model gets a mark at
+    that word as a second input (`task.kind = "tag"`). Empty: none."""
     label_separator: Path = ","
     """What stands between the labels of one string or cell (`task.kind = "multilabel"`; a JSON list needs none)."""
     txt: Literal["lines", "files"] = "lines"
@@ -65,7 +81,7 @@ class Data:
     the disk. What is prepared does not depend on it."""
 
 
-Tag = Literal[
+PartOfSpeech = Literal[
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM",
     "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
 ]  # fmt: skip
@@ -92,12 +108,15 @@ class Text:
     as `text.pipeline` finds it in context."""
     pipeline: str = ""
     """A trained spaCy pipeline, by name or path: finds part-of-speech tags and lemmas in context. Empty: none."""
-    keep_tags: tuple[Tag, ...] = ()
+    keep_tags: tuple[PartOfSpeech, ...] = ()
     """Keep only tokens with one of these coarse part-of-speech tags (universaldependencies.org/u/pos); needs
     `text.pipeline`. Empty: keep all."""
     tags: bool = False
     """Give the model each token's part-of-speech tag as a second input; needs `text.pipeline`, and a model that reads
     the sequence."""
+    affixes: bool = False
+    """Give the model the first letter, the ending and the shape (capitals, digits) of each word as further inputs, so
+    that a word it never met tells it something; with `task.kind = "tag"`."""
     vocabulary_size: Positive = 50_000
     """Most words kept, the most frequent of the training set first; others are unknown. With `bpe`: how many pieces are
     learned."""
@@ -135,7 +154,9 @@ class ReadsSequence(Embeds):
     """What every kind of model that reads the sequence of tokens has."""
 
     tag_embedding: Positive = 16
-    """Width of the embeddings of part-of-speech tags, with `text.tags = true`."""
+    """Width of the embeddings of part-of-speech tags, with `text.tags = true`, or of the predicate's mark."""
+    affix_embedding: Positive = 32
+    """Width of the embeddings of first letters, of endings and of shapes, with `text.affixes = true`."""
 
 
 @section
@@ -335,14 +356,24 @@ class Regress:
 
 
 @section
+class Tag:
+    """A label for each word (parts of speech, names, roles): cross-entropy over the words."""
+
+    kind: Literal["tag"] = "tag"
+    spans: bool = False
+    """Labels are B-X, I-X, O (or with E-X and S-X): whole spans are scored too, by the rules of conlleval, and
+    `predict` gives them."""
+
+
+@section
 class Language:
     """What the text itself says: the next token (`model.kind = "gpt"`) or missing ones ("bert"); no labels."""
 
     kind: Literal["language"] = "language"
 
 
-Task = Annotated[Classify | Multilabel | Regress | Language, Field(discriminator="kind")]
-TaskKind = Literal["classify", "multilabel", "regress", "language"]
+Task = Annotated[Classify | Multilabel | Regress | Tag | Language, Field(discriminator="kind")]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
 
 
 @section
@@ -416,15 +447,17 @@ class Evaluate:
     steps: Positive | Literal["epoch"] = "epoch"
     """Steps between two evaluations on the validation split; `epoch`: at the end of each."""
     metric: Literal[
-        "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity"
-    ] = "auto"
+        "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
+        "span_f1", "span_precision", "span_recall",
+    ] = "auto"  # fmt: skip
     """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
-    "multilabel"` f1_micro, with "regress" mse, with "language" loss."""
+    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "language" loss."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
-    """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for language models counts of
-    five tokens in a row) on the same split and print its score beside the model's."""
+    """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for `task.kind = "tag"` the
+    most frequent label of each word, for "language" counts of five tokens in a row) on the same split and print its
+    score beside the model's."""
 
 
 @section
@@ -444,6 +477,9 @@ class Launch:
     interface: Annotated[str, Field(pattern=r"^[^/\s,^]{1,15}$")] = "auto"
     """Network interface of the ranks' collectives, on every node. `auto`: the way to rank 0's node; on one node the
     loopback for gloo, and what NCCL finds."""
+    attempts: Positive = 3
+    """Attempts in a row that may fail without saving a newer checkpoint; then the run is given up. Until then ranks
+    that were killed, hung or lost a peer are started again by themselves."""
     health: Literal["check", "warn", "off"] = "check"
     """The node's health before each start. `check`: a node that fails stops the run with exit code 75; `warn`: it is
     said, and the run starts; `off`: nobody looks."""

@@ -3,12 +3,15 @@
     manifest.json       written last: a folder with a manifest is complete
     train/00000.tokens  u16 or u32, the tokens of whole documents, one after the other
     train/00000.weights f32, one weight a token (bags only)
-    train/00000.tags    u8, one part-of-speech tag a token (sequences with `text.tags` only), row 0 is padding
+    train/00000.tags    u8, one part-of-speech tag (`text.tags`) or mark of the predicate a token, row 0 is padding
+    train/00000.affixes u64, four u16 a token: its tag or mark, first letter, ending, shape (`text.affixes` only)
+    train/00000.targets u16, one label a token (tag): 0 none (padding, a later piece of a word), 1 a label that training
+                        never saw, label c is c + 2
     train/lengths       u32, tokens of each document
     train/offsets       u64, tokens of the split before it
     train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
-                        f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, the bytes of the
-                        document's text (language, where the tokens themselves are to be predicted)
+                        f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, how many words have
+                        a label (tag); u32, the bytes of the document's text (language)
     train/source        u64, file index << 40 | line number
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
@@ -31,12 +34,19 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-TaskKind = Literal["classify", "multilabel", "regress", "language"]
-LABEL_TYPES: dict[TaskKind, str] = {"classify": "<i4", "multilabel": "|u1", "regress": "<f8", "language": "<u4"}
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
+LABEL_TYPES: dict[TaskKind, str] = {
+    "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "language": "<u4",
+}  # fmt: skip
 COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
-BESIDE_TYPES = {"weights": "<f4", "tags": "|u1"}
-"""What may stand beside the tokens, one item each: the file's extension and its type."""
+BESIDE_TYPES = {"weights": "<f4", "tags": "|u1", "affixes": "<u8"}
+"""What may stand beside the tokens for the model to read, one item each: the file's extension and its type."""
+TARGET_TYPE = "<u2"
+NO_TARGET, UNSEEN_TARGET, FIRST_TARGET = 0, 1, 2
+"""Of the labels of tokens: no label, one that training never saw, the first class."""
+AFFIX_ROWS = 8192
+"""Affixes are hashed to rows below this; row 0 is padding. Two of the some 5,000 endings of English seldom meet."""
 ITEM_BYTES = {"|u1": 1, "<u2": 2, "<u4": 4, "<u8": 8, "<i4": 4, "<f4": 4, "<f8": 8}
 
 
@@ -59,11 +69,13 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard: whole documents, their tokens and what stands beside them (`weights`, `tags`, or nothing)."""
+    """One shard: whole documents, their tokens, what stands beside them (`weights`, `tags`, `affixes`, or nothing), and
+    the tokens' labels, if they have such (tag)."""
 
     documents: int
     tokens: FileEntry
     beside: FileEntry | None
+    targets: FileEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,8 @@ class SplitEntry:
             yield shard.tokens
             if shard.beside is not None:
                 yield shard.beside
+            if shard.targets is not None:
+                yield shard.targets
         yield from self.columns.values()
 
 
@@ -97,16 +111,18 @@ class Manifest:
     labels: tuple[str, ...]
     """Names of the labels, none if numbers are to be predicted."""
     tags: tuple[str, ...]
-    """Part-of-speech tags beside the tokens: tag i is stored as i + 1; none if there are no tags."""
+    """Part-of-speech tags, or marks, beside the tokens: tag i is stored as i + 1; none if there are no tags."""
     splits: Mapping[str, SplitEntry]
     report: Mapping[str, Any]
     extra_files: tuple[FileEntry, ...] = ()
     """Other files that `verify` covers (the encoder), listed under "files"; see `describe_file`."""
+    affixes: bool = False
+    """Do the first letter, ending and shape of each token stand beside it?"""
 
     @property
     def outputs(self) -> int:
-        """Values that a model gives for a document: one a label, or one number; of a language model for each token, one
-        a row of the vocabulary."""
+        """Values that a model gives for a document (tag: for a token): one a label, or one number; of a language model
+        for each token, one a row of the vocabulary."""
         match self.task:
             case "regress":
                 return 1
@@ -120,6 +136,16 @@ class Manifest:
         """Rows of an embedding of the tags, 0 without tags."""
         return len(self.tags) + 1 if self.tags else 0
 
+    @property
+    def affix_rows(self) -> int:
+        """Rows of each embedding of affixes, 0 without them."""
+        return AFFIX_ROWS if self.affixes else 0
+
+    @property
+    def each_token(self) -> bool:
+        """Is something to be predicted of each token, not of each document?"""
+        return self.task == "tag"
+
     def files(self) -> Iterator[FileEntry]:
         """Every file that the manifest answers for."""
         for split in self.splits.values():
@@ -131,8 +157,8 @@ def write_manifest(folder: Path, contents: Mapping[str, Any]) -> None:
     """Writes `manifest.json`, atomically; call it last.
 
     `contents`: "fingerprint", "layout", "vocabulary_rows", "labels", "splits" (what `SplitWriter.close` returned, by
-    name), "report" (free), and optionally "task" ("classify"), "tags" and "files" (what `describe_file` returned, a
-    list). Raises DataError if it does not hold, OSError.
+    name), "report" (free), and optionally "task" ("classify"), "tags", "affixes" and "files" (what `describe_file`
+    returned, a list). Raises DataError if it does not hold, OSError.
     """
     contents = {"format": FORMAT, **contents}
     _manifest(folder, contents)
@@ -255,6 +281,8 @@ class _Fields:
                 return "multilabel"
             case "regress":
                 return "regress"
+            case "tag":
+                return "tag"
             case "language":
                 return "language"
             case _:
@@ -288,11 +316,16 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         raise fields.fail("labels", "must not repeat a label")
     layout, task = fields.layout(), fields.task()
     tags = fields.texts("tags") if "tags" in fields.value else ()
-    if tags and layout == "bag":
-        raise fields.fail("tags", "must be empty in a bag")
+    affixes = fields.value.get("affixes", False)
+    if affixes not in (True, False):
+        raise fields.fail("affixes", "must be true or false")
+    if layout == "bag" and (tags or affixes):
+        raise fields.fail("tags" if tags else "affixes", "must be empty in a bag")
+    if layout == "bag" and task == "tag":
+        raise fields.fail("layout", "must be sequence, as the tokens have labels")
     rows = fields.count("vocabulary_rows")
     splits = fields.object("splits")
-    beside = "weights" if layout == "bag" else "tags" if tags else ""
+    beside = "weights" if layout == "bag" else "affixes" if affixes else "tags" if tags else ""
     shape = _Shape(layout, task, rows, 1 if task != "multilabel" else len(labels), beside)
     extra = fields.objects("files") if "files" in fields.value else []
     return Manifest(
@@ -307,6 +340,7 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         splits={name: _split(splits.object(name), shape) for name in splits.value},
         report=fields.object("report").value,
         extra_files=tuple(_file(entry, ("|u1",)) for entry in extra),
+        affixes=bool(affixes),
     )
 
 
@@ -345,7 +379,8 @@ def _split(fields: _Fields, shape: _Shape) -> SplitEntry:
 def _shard(fields: _Fields, shape: _Shape) -> ShardEntry:
     tokens = _file(fields.object("tokens"), (token_type(shape.vocabulary_rows),))
     beside = shape.beside and _file(fields.object(shape.beside), (BESIDE_TYPES[shape.beside],), tokens.count)
-    return ShardEntry(fields.count("documents"), tokens, beside or None)
+    targets = _file(fields.object("targets"), (TARGET_TYPE,), tokens.count) if shape.task == "tag" else None
+    return ShardEntry(fields.count("documents"), tokens, beside or None, targets)
 
 
 def _file(fields: _Fields, dtypes: tuple[str, ...], count: int | None = None) -> FileEntry:

@@ -84,6 +84,10 @@ class Sequences:
         tokens, lengths, tags = self.flat(ids)
         return Packed(tokens, boundaries_of(lengths), int(lengths.max(initial=0)), tags)
 
+    def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
+        """A 0 for each sequence of several batches."""
+        yield from (self.labels[:count] for count in counts)
+
     def boundaries(self, ids: Ids) -> tuple[Ids, Ids]:
         """Where documents begin inside each sequence: places 0 to L - 1, ascending, one sequence after the other; and
         how many in each, int64 [B]. None begins where one that began earlier goes on.

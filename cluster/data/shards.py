@@ -7,7 +7,7 @@ T tokens of its longest.
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,11 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.data.blocks import Blocks
-from cluster.data.manifest import BESIDE_TYPES, FileEntry, SplitEntry, checked_file, open_prepared, token_type
+from cluster.data.manifest import (
+    BESIDE_TYPES,
+    TARGET_TYPE,
+    FileEntry,
+    SplitEntry,
+    checked_file,
+    open_prepared,
+    token_type,
+)
 from cluster.errors import DataError
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
+Types = Mapping[str, np.dtype[Any]]
+TARGETS: Types = {"targets": np.dtype(TARGET_TYPE)}
 # Python's mmap keeps a descriptor open for each mapping; a common limit is 1,024 for the whole process.
 MOST_MAPPED_SHARDS = 256
 # Documents of so many tokens are copied sooner one by one (1 us each) than by each token's place (2 to 5 ns each).
@@ -29,7 +39,7 @@ ROWS_WORTH_WINDOWS = 5
 
 
 Rows = tuple[Array, npt.NDArray[np.uint32], Array | None]
-"""Padded documents: tokens [B, T], lengths [B], tags [B, T] if there are any."""
+"""Padded documents: tokens [B, T], lengths [B], tags or affixes [B, T] if there are any."""
 
 
 class Packed(NamedTuple):
@@ -42,7 +52,7 @@ class Packed(NamedTuple):
     longest: int
     """Tokens of the longest document."""
     beside: Array | None
-    """What stands beside the tokens [N]: tags or, in a bag, weights."""
+    """What stands beside the tokens [N]: tags, affixes or, in a bag, weights."""
 
 
 class _Spans(NamedTuple):
@@ -76,6 +86,7 @@ class Reader(Protocol):
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]: ...
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]: ...
     def packed(self, ids: Ids) -> Packed: ...
+    def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]: ...
     @property
     def planned_tokens(self) -> int | None: ...
     def settle(self) -> None: ...
@@ -102,14 +113,18 @@ class ShardReader:
         self.weighted = entry.layout == "bag"
         self.tagged = bool(self.manifest.tags)
         self.token_dtype = np.dtype(token_type(self.manifest.vocabulary_rows))
-        beside = "weights" if self.weighted else "tags" if self.tagged else ""
-        self._types = [self.token_dtype, *([np.dtype(BESIDE_TYPES[beside])] if beside else [])]
+        beside = "weights" if self.weighted else "affixes" if self.manifest.affixes else "tags" if self.tagged else ""
+        self._types: dict[str, np.dtype[Any]] = {"tokens": self.token_dtype}
+        """What the model reads of each token, by column."""
+        if beside:
+            self._types["beside"] = np.dtype(BESIDE_TYPES[beside])
         self._blocks = Blocks(folder, _columns_of(entry) | {"files": self.manifest.extra_files})
         for whole in ("lengths", "labels", "files"):
             self._blocks.mark_whole(whole)
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
         self.labels = _mapped(folder, entry.columns["labels"])
-        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), or u32 [N], bytes of the texts (language)."""
+        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), or bytes of
+        the texts (language)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
         self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
@@ -157,9 +172,29 @@ class ShardReader:
         first = 0
         for count in counts:
             part = spans.part(slice(first, first + count))
-            rows = self._rows(part, int(part.lengths.max(initial=0)), shards)
+            rows = self._rows(part, int(part.lengths.max(initial=0)), shards, self._types)
             yield rows[0], part.lengths, rows[1] if len(rows) > 1 else None
             first += count
+
+    def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
+        """What is to be predicted of several batches, one after the other in `ids`, with so many documents each: one
+        item a document, or (tag) `targets` of the tokens that `padded_each` or, if `packed`, `packed` gives."""
+        if not self.manifest.each_token:
+            yield from np.split(self.labels[ids], np.cumsum(counts)[:-1])
+            return
+        spans = self._located(ids)
+        self._blocks.mark("targets", spans.starts, spans.lengths)
+        shards = _distinct(spans.shard_of)
+        first = 0
+        for count in counts:
+            part = spans.part(slice(first, first + count))
+            width = int(part.lengths.max(initial=0))
+            yield (self._flat(part, TARGETS) if packed else self._rows(part, width, shards, TARGETS))[0]
+            first += count
+
+    def targets(self, ids: Ids) -> Array:
+        """The labels of the tokens that `flat` gives, u16 in the stored numbers. Only of a split that has them."""
+        return next(self.labels_each(ids, [len(ids)], packed=True))
 
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
         """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; what stands beside the
@@ -168,13 +203,7 @@ class ShardReader:
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
         spans = self._located(ids)
-        ends: Ids = np.cumsum(spans.lengths, dtype=np.int64)
-        total = int(ends[-1]) if ends.size else 0
-        found = [np.empty(total, dtype=dtype) for dtype in self._types]
-        if total >= LONG_DOCUMENT * ends.size:
-            self._copy_each(spans, found, ends - spans.lengths)
-        else:
-            self._copy_places(spans, found, ends - spans.lengths)
+        found = self._flat(spans, self._types)
         return found[0], spans.lengths, found[1] if len(found) > 1 else None
 
     def packed(self, ids: Ids) -> Packed:
@@ -195,7 +224,7 @@ class ShardReader:
             longest = int(wanted.max())
             raise IndexError(f"a stretch must begin in 0..{self.tokens - longest}: {starts.min()}..{starts.max()}")
         spans = self._spans(starts, wanted.astype(np.uint32))
-        rows = self._rows(spans, int(wanted.max(initial=0)), _distinct(spans.shard_of))
+        rows = self._rows(spans, int(wanted.max(initial=0)), _distinct(spans.shard_of), self._types)
         return rows[0], rows[1] if len(rows) > 1 else None
 
     def documents_from(self, starts: Ids, length: int) -> tuple[Ids, Ids]:
@@ -233,15 +262,26 @@ class ShardReader:
         return DataError(f"{words} Prepare the data again.")
 
     def _spans(self, starts: Ids, lengths: npt.NDArray[np.uint32]) -> _Spans:
-        for column in ("tokens", "beside")[: len(self._types)]:
+        for column in self._types:
             self._blocks.mark(column, starts, lengths)
         behind = np.searchsorted(self._shard_starts, starts, side="right")
         room = self._shard_starts[np.minimum(behind, len(self._shard_starts) - 1)] - starts
         return _Spans(starts, lengths, behind - 1, room)
 
-    def _rows(self, spans: _Spans, width: int, shards: Sequence[int]) -> list[Array]:
-        """Tokens, and what stands beside them, as rows [B, width]: zero behind each span's end. No span begins in a
-        shard that is not in `shards`.
+    def _flat(self, spans: _Spans, types: Types) -> list[Array]:
+        """These columns of all spans, one after the other."""
+        ends: Ids = np.cumsum(spans.lengths, dtype=np.int64)
+        total = int(ends[-1]) if ends.size else 0
+        found = {column: np.empty(total, dtype=dtype) for column, dtype in types.items()}
+        if total >= LONG_DOCUMENT * ends.size:
+            self._copy_each(spans, found, ends - spans.lengths)
+        else:
+            self._copy_places(spans, found, ends - spans.lengths)
+        return list(found.values())
+
+    def _rows(self, spans: _Spans, width: int, shards: Sequence[int], types: Types) -> list[Array]:
+        """These columns as rows [B, width]: zero behind each span's end. No span begins in a shard that is not in
+        `shards`.
 
         Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
         window that reaches past the end of its shard is not there: such rows are copied one by one.
@@ -249,13 +289,13 @@ class ShardReader:
         starts, lengths, shard_of, room = spans
         found: list[Array]
         if not starts.size or not width:
-            return [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
+            return [np.empty((starts.size, width), dtype=dtype) for dtype in types.values()]
         whole = room >= width
         if len(shards) == 1 and whole.all():
             local = starts - self._shard_starts.item(shards[0])
-            found = [self._windows(shards[0], which, width)[local] for which in range(len(self._types))]
+            found = [self._windows(shards[0], column, width)[local] for column in types]
         else:
-            found = [np.empty((starts.size, width), dtype=dtype) for dtype in self._types]
+            found = [np.empty((starts.size, width), dtype=dtype) for dtype in types.values()]
             shards = _distinct(shard_of)
             if len(shards) * ROWS_WORTH_WINDOWS > starts.size:
                 whole[:], shards = False, []
@@ -263,11 +303,11 @@ class ShardReader:
                 here = (whole & (shard_of == shard)).nonzero()[0]
                 if here.size:
                     local = starts[here] - self._shard_starts[shard]
-                    for which, rows in enumerate(found):
-                        rows[here] = self._windows(shard, which, width)[local]
+                    for column, rows in zip(types, found, strict=True):
+                        rows[here] = self._windows(shard, column, width)[local]
             rest = (~whole).nonzero()[0]
             if rest.size:
-                flat = [rows.reshape(-1) for rows in found]
+                flat = {column: rows.reshape(-1) for column, rows in zip(types, found, strict=True)}
                 left = _Spans(starts[rest], lengths[rest], shard_of[rest], room[rest])
                 self._copy_each(left, flat, rest * width)
         shortest = int(lengths.min())
@@ -277,14 +317,14 @@ class ShardReader:
                 rows[:, shortest:][behind] = 0  # not times 0: what lies there may be no number
         return found
 
-    def _windows(self, shard: int, which: int, width: int) -> Array:
+    def _windows(self, shard: int, column: str, width: int) -> Array:
         """Every window of a shard, one for each token it can begin at: a view, nothing is copied."""
-        array = self._map(shard, which)
+        array = self._map(shard, column)
         shape, strides = (array.size - width + 1, width), (array.itemsize, array.itemsize)
         return np.ndarray(shape, array.dtype, buffer=array, strides=strides)
 
-    def _copy_each(self, spans: _Spans, found: Sequence[Array], targets: Ids) -> None:
-        """Copy each span, across shards if need be, to its place in flat arrays."""
+    def _copy_each(self, spans: _Spans, found: Mapping[str, Array], targets: Ids) -> None:
+        """Copy each span, across shards if need be, to its place in flat arrays, by column."""
         local = spans.starts - self._shard_starts[spans.shard_of]
         order = np.argsort(spans.shard_of, kind="stable")  # so that each shard is asked for once
         columns = (column[order].tolist() for column in (spans.shard_of, local, spans.room, spans.lengths, targets))
@@ -292,33 +332,33 @@ class ShardReader:
         for shard, start, room, length, target in zip(*columns, strict=True):
             while length:
                 if shard != mapped:
-                    mapped, arrays = shard, [self._map(shard, which) for which in range(len(found))]
+                    mapped, arrays = shard, [self._map(shard, column) for column in found]
                 size = min(length, room)
-                for into, array in zip(found, arrays, strict=True):
+                for into, array in zip(found.values(), arrays, strict=True):
                     into[target : target + size] = array[start : start + size]
                 shard, start, length, target = shard + 1, 0, length - size, target + size
                 room = length and self._entry.shards[shard].tokens.count
 
-    def _copy_places(self, spans: _Spans, found: Sequence[Array], targets: Ids) -> None:
+    def _copy_places(self, spans: _Spans, found: Mapping[str, Array], targets: Ids) -> None:
         """Copy spans that end in their shard, token by token but many at once, to their places in flat arrays."""
         shards = _distinct(spans.shard_of[spans.lengths > 0])
         if len(shards) == 1:  # nothing else stands between the documents
             places = _ranges(spans.starts - self._shard_starts[shards[0]], spans.lengths)
-            for which, array in enumerate(found):
-                array[:] = self._map(shards[0], which).take(places)
+            for column, array in found.items():
+                array[:] = self._map(shards[0], column).take(places)
             return
         for shard in shards:
             here = (spans.shard_of == shard).nonzero()[0]
             lengths = spans.lengths[here]
             places = _ranges(spans.starts[here] - self._shard_starts[shard], lengths)
             into = _ranges(targets[here], lengths)
-            for which, array in enumerate(found):
-                array[into] = self._map(shard, which).take(places)
+            for column, array in found.items():
+                array[into] = self._map(shard, column).take(places)
 
-    def _map(self, shard: int, which: int) -> Array:
-        """The tokens of a shard (0), or what stands beside them (1)."""
+    def _map(self, shard: int, column: str) -> Array:
+        """A column of a shard: its tokens, what stands beside them, their labels."""
         entry = self._entry.shards[shard]
-        file = entry.beside if which else entry.tokens
+        file = {"tokens": entry.tokens, "beside": entry.beside, "targets": entry.targets}[column]
         assert file is not None
         with self._lock:
             if file.name in self._maps:
@@ -336,6 +376,7 @@ def _columns_of(split: SplitEntry) -> dict[str, Sequence[FileEntry]]:
     gathered = {
         "tokens": [shard.tokens for shard in shards],
         "beside": [shard.beside for shard in shards if shard.beside is not None],
+        "targets": [shard.targets for shard in shards if shard.targets is not None],
     }
     return {**gathered, **{name: [file] for name, file in split.columns.items()}}
 

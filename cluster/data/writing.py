@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.data.durable import fsync_folder
-from cluster.data.manifest import BESIDE_TYPES, BLOCK_BYTES, COLUMNS, Layout, TaskKind, column_types, token_type
+from cluster.data.manifest import (
+    BESIDE_TYPES,
+    BLOCK_BYTES,
+    COLUMNS,
+    FIRST_TARGET,
+    TARGET_TYPE,
+    Layout,
+    TaskKind,
+    column_types,
+    token_type,
+)
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -32,6 +42,7 @@ class SplitWriter:
         vocabulary_rows: int,
         layout: Layout,
         tag_rows: int = 0,
+        affixes: bool = False,
         task: TaskKind = "classify",
         classes: int = 0,
         shard_tokens: int = 1 << 26,
@@ -39,10 +50,10 @@ class SplitWriter:
         self._path, self._split, self._layout = folder / split, split, layout
         self._rows, self._tag_rows, self._shard_tokens = vocabulary_rows, tag_rows, shard_tokens
         self._task, self._classes = task, classes
-        self._beside = "weights" if layout == "bag" else "tags" if tag_rows else ""
+        self._beside = "weights" if layout == "bag" else "affixes" if affixes else "tags" if tag_rows else ""
         self._path.mkdir(parents=True, exist_ok=True)
         for left in self._path.iterdir():
-            if left.suffix in (".tokens", ".weights", ".tags") or left.name in COLUMNS:
+            if left.suffix in (".tokens", ".targets", *(f".{kind}" for kind in BESIDE_TYPES)) or left.name in COLUMNS:
                 left.unlink()
         self._columns = {name: self._file(name, dtype) for name, dtype in column_types(task).items()}
         self._open: dict[str, _HashedFile] = {}
@@ -57,15 +68,18 @@ class SplitWriter:
         labels: Array,
         sources: npt.NDArray[np.uint64],
         beside: Array | None = None,
+        targets: npt.NDArray[np.uint16] | None = None,
     ) -> None:
         """Adds many documents: `tokens` flat, one document after the other; `beside` has one item a token, f32 weights
-        in a bag, tags in a sequence that has them; `lengths` and `sources` one a document. `labels` are whole numbers
-        [N] (classify), numbers [N] (regress), 0 and 1 [N, classes] (multilabel), or bytes [N] (language).
+        in a bag, tags or affixes in a sequence that has them; `lengths` and `sources` one a document. `labels` are
+        whole numbers [N] (classify), numbers [N] (regress), 0 and 1 [N, classes] (multilabel), bytes [N] (language), or
+        the number of words that have a label [N] (tag), where `targets` holds the label of each token.
 
         Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
         """
         self._check(tokens, lengths, sources, beside)
         self._check_labels(labels, len(lengths))
+        self._check_targets(targets, labels, tokens)
         ends: Ids = np.cumsum(lengths, dtype=np.int64)
         starts = ends - lengths
         columns: tuple[Array, ...] = (lengths, starts + self._tokens, labels, sources)
@@ -79,7 +93,7 @@ class SplitWriter:
                 self._close_shard()
                 continue
             last = max(last, first + 1)  # a document longer than a shard has one to itself
-            self._write(slice(int(starts[first]), int(ends[last - 1])), last - first, tokens, beside)
+            self._write(slice(int(starts[first]), int(ends[last - 1])), last - first, tokens, beside, targets)
             first = last
         self._documents += count
         self._tokens += tokens.size
@@ -150,16 +164,33 @@ class SplitWriter:
             case "language":
                 if labels.dtype.kind != "u":
                     raise ValueError("bytes of texts must be whole numbers")
+            case "tag":
+                if labels.dtype.kind not in "iu" or (labels.size and int(labels.min()) < 1):
+                    raise ValueError("every document of a tag split needs a word with a label")
 
-    def _write(self, span: slice, documents: int, tokens: Array, beside: Array | None) -> None:
+    def _check_targets(self, targets: Array | None, labels: Array, tokens: Array) -> None:
+        if (targets is not None) != (self._task == "tag"):
+            raise ValueError(f"the tokens of a {self._task} split have {'' if self._task == 'tag' else 'no '}labels")
+        if targets is None:
+            return
+        if targets.shape != tokens.shape or int(np.count_nonzero(targets)) != int(labels.sum(dtype=np.int64)):
+            raise ValueError(f"{targets.shape} labels of tokens do not fit {tokens.shape} tokens")
+        if targets.size and int(targets.max()) >= self._classes + FIRST_TARGET:
+            raise ValueError(f"label {int(targets.max())} is outside the {self._classes} classes")
+
+    def _write(self, span: slice, documents: int, tokens: Array, beside: Array | None, targets: Array | None) -> None:
         if not self._open:
             number = f"{len(self._shards):05d}"
             self._open["tokens"] = self._file(f"{number}.tokens", token_type(self._rows))
             if self._beside:
                 self._open[self._beside] = self._file(f"{number}.{self._beside}", BESIDE_TYPES[self._beside])
+            if targets is not None:
+                self._open["targets"] = self._file(f"{number}.targets", TARGET_TYPE)
         self._open["tokens"].write(tokens[span])
         if beside is not None:
             self._open[self._beside].write(beside[span])
+        if targets is not None:
+            self._open["targets"].write(targets[span])
         self._shard_documents += documents
 
     def _close_shard(self) -> None:

@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cluster.config.schema import Bert, Cnn, Custom, Embeds, Gpt, Gru, Linear, Lstm, Mlp, Model, Transformer
-from cluster.errors import RunError
+from cluster.errors import RecipeError, RunError
 from cluster.models.bag import BagLinear, BagMlp, EmbeddingMlp
 from cluster.models.bert import Encoder
 from cluster.models.cnn import CnnClassifier
 from cluster.models.custom import build_custom
 from cluster.models.gpt import Decoder
-from cluster.models.layers import word_embedding
+from cluster.models.layers import Beside, word_embedding
 from cluster.models.recurrent import RecurrentClassifier
 from cluster.models.transformer import TransformerClassifier
 
@@ -26,18 +26,23 @@ FROZEN_ROWS = "frozen_rows"
 """Buffer (rows,) u8 of a word embedding: 1 where `model.freeze_vectors` holds a row."""
 
 
-def build_model(config: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> nn.Module:
+def build_model(
+    config: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0, affix_rows: int = 0, each_token: bool = False
+) -> nn.Module:
     """A freshly initialised model on the CPU; seed torch first. All take (tokens, lengths, what stands beside the
-    tokens: weights of a bag, tags of a sequence or None) and give outputs (B, C); language models take the numbers
-    of the tokens' documents beside them, and give Spoken. Raises RecipeError for a custom model that cannot be made."""
-    model = _built(config, vocabulary_rows, outputs, tag_rows)
+    tokens: weights of a bag, tags or affixes of a sequence, or None) and give outputs (B, C), or with `each_token`
+    (B, T, C); language models take the numbers of the tokens' documents beside them, and give Spoken. Raises
+    RecipeError for a custom model that cannot be made."""
+    model = _built(config, vocabulary_rows, outputs, Beside(tag_rows, affix_rows), each_token)
     if isinstance(config, Embeds) and config.freeze_vectors:
         word_embedding(model).register_buffer(FROZEN_ROWS, torch.zeros(vocabulary_rows, dtype=torch.uint8))
     return model
 
 
-def _built(config: Model, vocabulary_rows: int, outputs: int, tag_rows: int) -> nn.Module:
+def _built(config: Model, vocabulary_rows: int, outputs: int, beside: Beside, each_token: bool) -> nn.Module:
     match config:
+        case Linear() | Mlp() if each_token:
+            raise RecipeError(f"the {config.kind} reads a bag of words: it has nothing to say of each word.")
         case Linear():
             return BagLinear(vocabulary_rows, outputs)
         case Mlp():
@@ -45,17 +50,17 @@ def _built(config: Model, vocabulary_rows: int, outputs: int, tag_rows: int) -> 
                 return BagMlp(config, vocabulary_rows, outputs)
             return EmbeddingMlp(config, config.embedding, vocabulary_rows, outputs)
         case Cnn():
-            return CnnClassifier(config, vocabulary_rows, outputs, tag_rows)
+            return CnnClassifier(config, vocabulary_rows, outputs, beside, each_token)
         case Lstm() | Gru():
-            return RecurrentClassifier(config, vocabulary_rows, outputs, tag_rows)
+            return RecurrentClassifier(config, vocabulary_rows, outputs, beside, each_token)
         case Transformer():
-            return TransformerClassifier(config, vocabulary_rows, outputs, tag_rows)
+            return TransformerClassifier(config, vocabulary_rows, outputs, beside, each_token)
         case Gpt():
             return Decoder(config, vocabulary_rows)
         case Bert():
             return Encoder(config, vocabulary_rows)
         case Custom():
-            return build_custom(config, vocabulary_rows, outputs, tag_rows)
+            return build_custom(config, vocabulary_rows, outputs, beside, each_token)
         case _:
             assert_never(config)
 
@@ -74,7 +79,14 @@ def load_for_inference(folder: Path, device: str = "cpu") -> tuple[nn.Module, di
     config = TypeAdapter(Model).validate_python(description["model"])
     with torch.device("cpu"):
         outputs = len(description["labels"]) or 1  # a number has no label
-        model = build_model(config, description["vocabulary_rows"], outputs, description.get("tag_rows", 0))
+        model = build_model(
+            config,
+            description["vocabulary_rows"],
+            outputs,
+            description.get("tag_rows", 0),
+            description.get("affix_rows", 0),
+            each_token=description.get("task", {}).get("kind") == "tag",
+        )
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -8,18 +8,19 @@ from torch import Tensor, nn
 from cluster.config.own import called, sizes
 from cluster.config.schema import Custom
 from cluster.errors import RecipeError
+from cluster.models.layers import Beside
 
 
-def build_custom(config: Custom, vocabulary_rows: int, outputs: int, tag_rows: int) -> nn.Module:
+def build_custom(config: Custom, vocabulary_rows: int, outputs: int, beside: Beside, each_token: bool) -> nn.Module:
     """What the user's factory makes. Raises RecipeError if it cannot be found, fails, or makes what cannot be
     trained."""
-    model = called("model.factory", config.factory, config.options, sizes(vocabulary_rows, outputs, tag_rows))
+    model = called("model.factory", config.factory, config.options, sizes(vocabulary_rows, outputs, *beside))
     if not isinstance(model, nn.Module):
         raise RecipeError(
             f"model.factory = {config.factory!r} gave {type(model).__name__}, not a torch.nn.Module (docs/custom.md)."
         )
     _refuse_shared(config.factory, model)
-    model.register_forward_hook(_shape_checked(config.factory, outputs))
+    model.register_forward_hook(_shape_checked(config.factory, outputs, each_token))
     return model
 
 
@@ -34,13 +35,16 @@ def _refuse_shared(factory: str, model: nn.Module) -> None:
         )
 
 
-def _shape_checked(factory: str, outputs: int) -> Any:
+def _shape_checked(factory: str, outputs: int, each_token: bool) -> Any:
+    rule = "(documents, tokens, outputs)" if each_token else "(documents, outputs)"
+
     def check(module: nn.Module, given: tuple[Tensor, ...], found: Any) -> None:
-        wanted = (len(given[1]), outputs)  # one row for each length
+        tokens, lengths, *_ = given
+        wanted = (*tokens.shape, outputs) if each_token else (len(lengths), outputs)
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         if shape != wanted:
             raise RecipeError(
-                f"model.factory = {factory!r}: its forward gave {shape}, not (documents, outputs) = {wanted}. The "
+                f"model.factory = {factory!r}: its forward gave {shape}, not {rule} = {wanted}. The "
                 "factory is told the number of outputs (docs/custom.md)."
             )
 

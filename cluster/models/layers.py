@@ -1,4 +1,4 @@
-"""What several models share: embeddings of tokens and tags, what stands for a document, reading backwards.
+"""What several models share: embeddings of tokens, tags and affixes, what stands for a document, reading backwards.
 
 Nothing here depends on how far a row is padded: a document has the same values alone and in any company, and the host
 never waits for the lengths.
@@ -6,33 +6,48 @@ never waits for the lengths.
 Shapes: B documents, T tokens, E embedding width, H width of a state.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cluster.config.schema import ReadsSequence
+from cluster.plan.memory import AFFIXES
 
 # Deviation of the first word vectors. With torch's 1.0 the chance values of rare words outshout what is learned: an
 # LSTM on held-out tenths of the movie sentences came to 0.72 with 1.0 and to 0.77 with 0.1.
 EMBEDDING_DEVIATION = 0.1
 
 
-class TokenEmbedding(nn.Module):
-    """Embeddings of the tokens and, if the documents have them, of their part-of-speech tags behind them (B, T, E)."""
+class Beside(NamedTuple):
+    """What a model reads of each token beside the token itself."""
 
-    def __init__(self, config: ReadsSequence, width: int, vocabulary_rows: int, tag_rows: int, dropout: float) -> None:
+    tag_rows: int = 0
+    """Rows of an embedding of tags or marks; 0: there are none."""
+    affix_rows: int = 0
+    """Rows of each embedding of first letters, endings and shapes; 0: there are none."""
+
+
+class TokenEmbedding(nn.Module):
+    """Embeddings of the tokens and, if the documents have them, of their tags and affixes behind them (B, T, E)."""
+
+    def __init__(self, config: ReadsSequence, width: int, vocabulary_rows: int, beside: Beside, dropout: float) -> None:
         super().__init__()
         self.words = _embedding(vocabulary_rows, width)
-        self.tags = _embedding(tag_rows, config.tag_embedding) if tag_rows else None
-        self.width = width + (config.tag_embedding if tag_rows else 0)
+        self.tags = _embedding(beside.tag_rows, config.tag_embedding) if beside.tag_rows else None
+        lanes = AFFIXES if beside.affix_rows else 0
+        self.affixes = nn.ModuleList(_embedding(beside.affix_rows, config.affix_embedding) for _ in range(lanes))
+        self.width = width + (config.tag_embedding if beside.tag_rows else 0) + lanes * config.affix_embedding
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, tokens_BT: Tensor, tags_BT: Tensor | None) -> Tensor:
-        embedded_BTE: Tensor = self.words(tokens_BT)
-        if self.tags is not None:
-            embedded_BTE = torch.cat([embedded_BTE, self.tags(tags_BT)], dim=-1)
-        dropped_BTE: Tensor = self.dropout(embedded_BTE)
+    def forward(self, tokens_BT: Tensor, beside: Tensor | None) -> Tensor:
+        """`beside` are tags (B, T) or, with affixes, tags and these (B, T, 4)."""
+        embedded = [self.words(tokens_BT)]
+        if beside is not None and self.tags is not None:
+            embedded.append(self.tags(beside[..., 0] if self.affixes else beside))
+        if beside is not None:
+            embedded += [table(beside[..., lane]) for lane, table in enumerate(self.affixes, start=1)]
+        dropped_BTE: Tensor = self.dropout(torch.cat(embedded, dim=-1))
         return dropped_BTE
 
 

@@ -11,34 +11,38 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from cluster.config.schema import Transformer
-from cluster.models.layers import EMBEDDING_DEVIATION, Pool, TokenEmbedding, inside
+from cluster.models.layers import EMBEDDING_DEVIATION, Beside, Pool, TokenEmbedding, inside
 
 
 class TransformerClassifier(nn.Module):
-    """Encoder blocks over tokens and positions; the pooled states are classified."""
+    """Encoder blocks over tokens and positions; the pooled states are classified, or with `each_token` each of them."""
 
-    def __init__(self, config: Transformer, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> None:
+    def __init__(
+        self, config: Transformer, vocabulary_rows: int, outputs: int, beside: Beside, each_token: bool
+    ) -> None:
         super().__init__()
         width = config.embedding
-        self.embed = TokenEmbedding(config, width, vocabulary_rows, tag_rows, 0.0)
-        self.join = nn.Linear(self.embed.width, width) if tag_rows else nn.Identity()
+        self.embed = TokenEmbedding(config, width, vocabulary_rows, beside, 0.0)
+        self.join = nn.Linear(self.embed.width, width) if any(beside) else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
-        self.pool = Pool(config.pooling, width)
+        self.pool = None if each_token else Pool(config.pooling, width)
         self.output = nn.Linear(width, outputs)
 
-    def forward(self, tokens_BT: Tensor, lengths_B: Tensor, tags_BT: Tensor | None = None) -> Tensor:
-        """Outputs (B, C)."""
-        x_BTD = self.join(self.embed(tokens_BT, tags_BT))
+    def forward(self, tokens_BT: Tensor, lengths_B: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Outputs (B, C), or (B, T, C) of each token."""
+        x_BTD = self.join(self.embed(tokens_BT, beside))
         # Positions begin with the weight of the words: sines have a deviation of 1 / sqrt(2).
         places_TD = positions(tokens_BT.shape[1], x_BTD.shape[2], x_BTD) * (EMBEDDING_DEVIATION * math.sqrt(2))
         x_BTD = self.dropout(x_BTD + places_TD)
         seen_B11T = inside(lengths_B, tokens_BT.shape[1])[:, None, None]
         for block in self.blocks:
             x_BTD = block(x_BTD, seen_B11T)
-        outputs_BC: Tensor = self.output(self.dropout(self.pool(self.norm(x_BTD), lengths_B)))
-        return outputs_BC
+        states_BTD = self.norm(x_BTD)
+        read = states_BTD if self.pool is None else self.pool(states_BTD, lengths_B)
+        outputs: Tensor = self.output(self.dropout(read))
+        return outputs
 
 
 class Block(nn.Module):

@@ -7,35 +7,44 @@ from cluster.config.own import called, sizes
 from cluster.config.schema import Bert, Cnn, Custom, Gpt, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
 from cluster.errors import RecipeError
 
+AFFIXES = 3
+"""First letter, ending and shape, an embedding for each."""
+Beside = tuple[int, int]
+"""Rows of embeddings of tags and of affixes."""
 
-def parameter_count(model: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0) -> int | None:
-    """Number of trained parameters of a model with so many embedding rows and outputs; None for a custom model that
-    does not say. Raises RecipeError if what says it fails."""
+
+def parameter_count(
+    model: Model, vocabulary_rows: int, outputs: int, tag_rows: int = 0, affix_rows: int = 0, each_token: bool = False
+) -> int | None:
+    """Number of trained parameters of a model with so many embedding rows and outputs (`each_token`: it speaks of each
+    token, so nothing is pooled); None for a custom model that does not say. Raises RecipeError if what says it
+    fails."""
+    beside = tag_rows, affix_rows
     match model:
         case Linear():
             return vocabulary_rows * outputs + outputs
         case Mlp():
             return _mlp(model, vocabulary_rows, outputs)
         case Cnn():
-            inputs = _token_width(model, tag_rows)
+            inputs = _token_width(model, beside)
             convolutions = sum(model.filters * (inputs * width + 1) for width in model.widths)
             return (
-                _embeddings(model, vocabulary_rows, tag_rows)
+                _embeddings(model, vocabulary_rows, beside)
                 + convolutions
                 + _linear(model.filters * len(model.widths), outputs)
             )
         case Lstm():
-            return _recurrent(model, 4, vocabulary_rows, outputs, tag_rows)
+            return _recurrent(model, 4, vocabulary_rows, outputs, beside, each_token)
         case Gru():
-            return _recurrent(model, 3, vocabulary_rows, outputs, tag_rows)
+            return _recurrent(model, 3, vocabulary_rows, outputs, beside, each_token)
         case Transformer():
-            return _transformer(model, vocabulary_rows, outputs, tag_rows)
+            return _transformer(model, vocabulary_rows, outputs, beside, each_token)
         case Gpt():
             return _gpt(model, vocabulary_rows)
         case Bert():
             return _bert(model, vocabulary_rows)
         case Custom():
-            return _custom(model, vocabulary_rows, outputs, tag_rows)
+            return _custom(model, vocabulary_rows, outputs, beside)
         case _:
             assert_never(model)
 
@@ -53,36 +62,43 @@ def _mlp(model: Mlp, vocabulary_rows: int, outputs: int) -> int:
     return first + sum(_linear(a, b) for a, b in pairwise((*model.hidden, outputs)))
 
 
-def _token_width(model: Cnn | Recurrent | Transformer, tag_rows: int) -> int:
-    return model.embedding + (model.tag_embedding if tag_rows else 0)
+def _token_width(model: Cnn | Recurrent | Transformer, beside: Beside) -> int:
+    tag_rows, affix_rows = beside
+    affixes = AFFIXES * model.affix_embedding if affix_rows else 0
+    return model.embedding + (model.tag_embedding if tag_rows else 0) + affixes
 
 
-def _embeddings(model: Cnn | Recurrent | Transformer, vocabulary_rows: int, tag_rows: int) -> int:
-    return vocabulary_rows * model.embedding + tag_rows * model.tag_embedding
+def _embeddings(model: Cnn | Recurrent | Transformer, vocabulary_rows: int, beside: Beside) -> int:
+    tag_rows, affix_rows = beside
+    affixes = AFFIXES * affix_rows * model.affix_embedding
+    return vocabulary_rows * model.embedding + tag_rows * model.tag_embedding + affixes
 
 
 def _attention_pool(pooling: str, width: int) -> int:
     return _linear(width, width) + width if pooling == "attention" else 0
 
 
-def _recurrent(model: Lstm | Gru, gates: int, vocabulary_rows: int, outputs: int, tag_rows: int) -> int:
+def _recurrent(
+    model: Lstm | Gru, gates: int, vocabulary_rows: int, outputs: int, beside: Beside, each_token: bool
+) -> int:
     directions = 2 if model.bidirectional else 1
     width = directions * model.hidden
-    inputs = (_token_width(model, tag_rows), *[width] * (model.layers - 1))
+    inputs = (_token_width(model, beside), *[width] * (model.layers - 1))
     # Each gate has input weights, recurrent weights and two biases (torch keeps both).
     layers = directions * sum(gates * model.hidden * (size + model.hidden + 2) for size in inputs)
-    embeddings = _embeddings(model, vocabulary_rows, tag_rows)
-    return embeddings + layers + _attention_pool(model.pooling, width) + _linear(width, outputs)
+    embeddings = _embeddings(model, vocabulary_rows, beside)
+    pool = 0 if each_token else _attention_pool(model.pooling, width)
+    return embeddings + layers + pool + _linear(width, outputs)
 
 
-def _transformer(model: Transformer, vocabulary_rows: int, outputs: int, tag_rows: int) -> int:
+def _transformer(model: Transformer, vocabulary_rows: int, outputs: int, beside: Beside, each_token: bool) -> int:
     width, norm = model.embedding, 2 * model.embedding
     attention = _linear(width, 3 * width) + _linear(width, width)
     feed_forward = _linear(width, model.feed_forward) + _linear(model.feed_forward, width)
-    join = _linear(_token_width(model, tag_rows), width) if tag_rows else 0
+    join = _linear(_token_width(model, beside), width) if any(beside) else 0
     blocks = model.layers * (attention + feed_forward + 2 * norm)
-    pool = _attention_pool(model.pooling, width)
-    return _embeddings(model, vocabulary_rows, tag_rows) + join + blocks + norm + pool + _linear(width, outputs)
+    pool = 0 if each_token else _attention_pool(model.pooling, width)
+    return _embeddings(model, vocabulary_rows, beside) + join + blocks + norm + pool + _linear(width, outputs)
 
 
 def _gpt(model: Gpt, vocabulary_rows: int) -> int:
@@ -109,10 +125,10 @@ def _bert(model: Bert, vocabulary_rows: int) -> int:
     )
 
 
-def _custom(model: Custom, vocabulary_rows: int, outputs: int, tag_rows: int) -> int | None:
+def _custom(model: Custom, vocabulary_rows: int, outputs: int, beside: Beside) -> int | None:
     if not model.size:
         return None
-    count = called("model.size", model.size, model.options, sizes(vocabulary_rows, outputs, tag_rows))
+    count = called("model.size", model.size, model.options, sizes(vocabulary_rows, outputs, *beside))
     if not isinstance(count, int):
         raise RecipeError(f"model.size = {model.size!r} gave {count!r}, not a whole number (docs/custom.md).")
     return count

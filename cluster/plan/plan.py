@@ -1,6 +1,7 @@
 """From what the machine has and what the recipe asks for to what the run will use: a pure function."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -59,11 +60,31 @@ class Ranks(Protocol):
     def ranks_of_node(self) -> int: ...
 
 
-def make_plan(recipe: Recipe, machine: Machine, ranks: Ranks | None = None) -> Plan:
-    """Decide device, ranks, threads and precision.
+def together(machines: Mapping[str, Machine]) -> Machine:
+    """The one machine by which several nodes are planned for: the least that each has. Raises PlanError for nodes that
+    differ in their number of GPUs."""
+    first, *others = machines.values()
+    counts = {name: machine.gpus for name, machine in machines.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise PlanError(
+            f"Every node of a run needs the same number of GPUs, but torch sees {listed}. Ask for equal ones "
+            "(--gpus-per-node), or use launch.device=cpu."
+        )
+    return dataclasses.replace(
+        first,
+        cores=min(machine.cores for machine in machines.values()),
+        bfloat16_gains=all(machine.bfloat16_gains for machine in machines.values()),
+        processor=" + ".join(dict.fromkeys(machine.processor for machine in machines.values())),
+        torch=" + ".join(dict.fromkeys(machine.torch for machine in machines.values())),
+    )
 
-    Raises DeviceError for a GPU that is not there, PlanError for more ranks than the run may ever use, or others
-    than were started.
+
+def make_plan(recipe: Recipe, machine: Machine, ranks: Ranks | None = None, *, nodes: int = 1) -> Plan:
+    """Decide device, ranks, threads and precision. `machine`: each of the nodes is like it.
+
+    Raises DeviceError for a GPU that is not there, PlanError for more ranks than the run may ever use, others than
+    were started, or a number that the nodes cannot share evenly.
     """
     device = _device(recipe, machine)
     asked = recipe.launch.ranks
@@ -75,11 +96,18 @@ def make_plan(recipe: Recipe, machine: Machine, ranks: Ranks | None = None) -> P
                 f"train` does so by itself), or use launch.ranks={size} or auto."
             )
     else:
-        size = of_node = asked if asked != "auto" else machine.gpus if device == "cuda" else 1
-        if device == "cuda" and size > machine.gpus:
+        size = asked if asked != "auto" else nodes * (machine.gpus if device == "cuda" else 1)
+        if size % nodes:
+            raise PlanError(
+                f"launch.ranks ({size}) cannot be shared evenly among {nodes} nodes: use a multiple of {nodes}, or "
+                "auto."
+            )
+        of_node = size // nodes
+        if device == "cuda" and of_node > machine.gpus:
+            where = "this machine" if nodes == 1 else f"{nodes} nodes with {machine.gpus} each"
             raise DeviceError(
-                f"launch.ranks ({size}) exceeds the GPUs of this machine ({machine.gpus}): each rank needs its own. "
-                f"Use launch.ranks={machine.gpus}, or launch.device=cpu."
+                f"launch.ranks ({size}) exceeds the GPUs of {where} ({nodes * machine.gpus}): each rank needs its own. "
+                f"Use launch.ranks={nodes * machine.gpus}, or launch.device=cpu."
             )
     limit = recipe.train.max_ranks
     if size > limit:
@@ -125,9 +153,11 @@ def _precision(recipe: Recipe, device: Device, machine: Machine) -> Precision:
     return precision
 
 
-def describe(plan: Plan, machine: Machine) -> str:
+def describe(plan: Plan, machine: Machine, *, nodes: int = 1) -> str:
     """The plan in one line, with the reason for the device."""
     ranks = "1 rank" if plan.ranks == 1 else f"{plan.ranks} ranks"
+    if nodes > 1:
+        ranks = f"{nodes} nodes, {ranks}"
     if plan.device == "cuda":
         return f"{ranks} on {machine.gpus} x {machine.gpu_name}, NCCL, {plan.precision}"
     why = "no GPU found" if machine.gpus == 0 else "launch.device=cpu"

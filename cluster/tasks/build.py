@@ -14,11 +14,12 @@ from cluster.tasks.classify import Classify
 from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
+from cluster.tasks.tag import Tag
 from cluster.tasks.task import Task
 
 
 def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
-    """The task of a run over prepared data."""
+    """The task of a run over prepared data. Raises DataError if its labels are not what the task takes."""
     config = recipe.task
     match config:
         case schema.Classify():
@@ -29,6 +30,8 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
         case schema.Regress():
             targets = manifest.report["splits"]["train"]["targets"]
             return Regress(targets["mean"], targets["std"])
+        case schema.Tag():
+            return Tag(list(manifest.labels), config.spans)
         case schema.Language():
             return _language(recipe)
         case _:
@@ -58,6 +61,8 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Multilabel(labels, threshold)
         case {"kind": "regress", "mean": float(mean), "deviation": float(deviation)}:
             return Regress(mean, deviation)
+        case {"kind": "tag", "spans": bool(spans)}:
+            return Tag(labels, spans)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
         case other:

@@ -47,13 +47,13 @@ class Classify:
     def weight(self, labels_B: npt.NDArray[Any]) -> float:
         return float(len(labels_B)) if self.class_weights is None else float(self.class_weights[labels_B].sum())
 
-    def empty_sums(self, documents: int, keep: bool) -> Sums:
+    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
         classes = len(self.labels)
         sums = {
             "confusion": torch.zeros(classes + 1, classes, dtype=torch.int64),
             "loss": torch.zeros((), dtype=torch.float64),
         }
-        return sums | ({"documents": torch.zeros(documents, 3, dtype=torch.float64)} if keep else {})
+        return sums | ({"documents": torch.zeros(len(lengths), 3, dtype=torch.float64)} if keep else {})
 
     def add(self, sums: Sums, outputs_BC: Tensor, labels_B: Tensor, documents: npt.NDArray[np.int64]) -> None:
         outputs_BC = at_least_float32(outputs_BC)

@@ -35,9 +35,9 @@ class Language:
         """`asked_B`: how many tokens each sequence is asked for."""
         return float(asked_B.sum(dtype=np.int64))
 
-    def empty_sums(self, documents: int, keep: bool) -> Sums:
+    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
         sums = {"loss": torch.zeros((), dtype=torch.float64), "counts": torch.zeros(2, dtype=torch.int64)}
-        return sums | ({"documents": torch.zeros(documents, 2, dtype=torch.float64)} if keep else {})
+        return sums | ({"documents": torch.zeros(len(lengths), 2, dtype=torch.float64)} if keep else {})
 
     def add(self, sums: Sums, spoken: Spoken, labels_BT: Tensor, documents: npt.NDArray[np.int64]) -> None:
         states_ND, words_VD, bias_V, targets_N = _asked(spoken, labels_BT)

@@ -30,14 +30,14 @@ class Multilabel:
     def weight(self, labels_BC: npt.NDArray[Any]) -> float:
         return float(labels_BC.size)
 
-    def empty_sums(self, documents: int, keep: bool) -> Sums:
+    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
         classes = len(self.labels)
         sums = {
             "counts": torch.zeros(3, classes, dtype=torch.int64),
             "exact": torch.zeros(2, dtype=torch.int64),
             "loss": torch.zeros((), dtype=torch.float64),
         }
-        return sums | ({"documents": torch.zeros(documents, 1 + classes, dtype=torch.float64)} if keep else {})
+        return sums | ({"documents": torch.zeros(len(lengths), 1 + classes, dtype=torch.float64)} if keep else {})
 
     def add(self, sums: Sums, outputs_BC: Tensor, labels_BC: Tensor, documents: npt.NDArray[np.int64]) -> None:
         outputs_BC = at_least_float32(outputs_BC)

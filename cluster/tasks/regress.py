@@ -33,9 +33,9 @@ class Regress:
     def weight(self, targets_B: npt.NDArray[Any]) -> float:
         return float(len(targets_B))
 
-    def empty_sums(self, documents: int, keep: bool) -> Sums:
+    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
         """Rows for all documents in any case: Spearman's correlation is of all of them together."""
-        return {"documents": torch.zeros(documents, 2, dtype=torch.float64)}
+        return {"documents": torch.zeros(len(lengths), 2, dtype=torch.float64)}
 
     def add(self, sums: Sums, outputs_B1: Tensor, targets_B: Tensor, documents: npt.NDArray[np.int64]) -> None:
         scatter(sums["documents"], documents, targets_B, self._numbers(outputs_B1))

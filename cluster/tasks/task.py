@@ -21,9 +21,9 @@ class Task(Protocol):
         """What the loss of a step with these stored labels is divided by: every rank can tell without talking."""
         ...
 
-    def empty_sums(self, documents: int, keep: bool) -> Sums:
-        """Zero sums, to be filled by `add` and added up over ranks; with `keep`, also rows for `documents` (what the
-        model said of each)."""
+    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
+        """Zero sums for a split of documents of these lengths, to be filled by `add` and added up over ranks; with
+        `keep`, also rows for the documents (what the model said of each)."""
         ...
 
     def add(self, sums: Sums, outputs: Any, labels: Tensor, documents: npt.NDArray[np.int64]) -> None:
@@ -52,7 +52,8 @@ class Answering(Task, Protocol):
     """A task whose model says one thing of a whole document."""
 
     def answers(self, outputs: Tensor) -> npt.NDArray[np.float64]:
-        """What the model says, from its outputs (B, C): probabilities (B, C), or numbers (B,)."""
+        """What the model says, from its outputs (B, C): probabilities (B, C), or numbers (B,); of outputs (B, T, C)
+        probabilities (B, T, C)."""
         ...
 
 

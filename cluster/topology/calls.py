@@ -95,6 +95,14 @@ def _addresses() -> dict[str, list[list[str]]]:
     }
 
 
+def _interfaces() -> dict[str, str]:
+    """Name to hardware address, of all in this process's network namespace."""
+    return {
+        name: next((entry.address for entry in entries if entry.family == psutil.AF_LINK), "")
+        for name, entries in psutil.net_if_addrs().items()
+    }
+
+
 def _version(package: str) -> str:
     """Of an installed Python package."""
     try:
@@ -175,6 +183,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "room": _room,
     "writable": _writable,
     "addresses": _addresses,
+    "interfaces": _interfaces,
     "version": _version,
     "place": _place,
     "environment": _environment,

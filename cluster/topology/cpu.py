@@ -125,7 +125,7 @@ def read_numa(source: Source) -> tuple[NumaNode, ...]:
     """One for each NUMA node, in order of numbers; none where the kernel does not show them."""
     try:
         names = source.names(NODES)
-    except OSError:
+    except (OSError, Unread):
         return ()
     return tuple(_numa_node(source, number) for number in _numbered("node", names))
 

@@ -6,14 +6,14 @@ Nothing that was not read passes for zero, or for healthy.
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 Status = Literal["ok", "unsupported", "denied", "absent", "error"]
-"""`unsupported`: this hardware, kernel or driver does not tell. `denied`: this user may not ask. `absent`: there is no
-such thing here. `error`: it should have answered, but did not, or not in words that we know."""
+"""`unsupported`: this hardware, kernel or driver does not tell. `denied`: this user may not ask, or it is hidden.
+`absent`: there is no such thing here. `error`: it should have answered, but did not, or not in words that we know."""
 Unlimited = Literal["unlimited"]
 
 ABSENT = {errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ENXIO}
@@ -30,9 +30,18 @@ class Unread(Exception):
         self.why = why
 
 
+SHAPE: dict[str, Any] = {
+    "use_attribute_docstrings": True,  # they are the descriptions of the JSON Schema
+    "json_schema_serialization_defaults_required": True,  # what is written is written whole
+    "extra": "ignore",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
     """A value with its unit and where it was read; or None, with the kind of reason and the reason."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = SHAPE
 
     value: T | None
     unit: str = ""
@@ -59,7 +68,7 @@ Live = Annotated[Fact[T], LIVE]
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """A group of facts: frozen, by keyword only, docstrings of fields kept as the descriptions of the JSON Schema."""
-    cls.__pydantic_config__ = {"use_attribute_docstrings": True, "extra": "ignore"}  # type: ignore[attr-defined]
+    cls.__pydantic_config__ = SHAPE  # type: ignore[attr-defined]
     return dataclass(frozen=True, kw_only=True, slots=True)(cls)
 
 

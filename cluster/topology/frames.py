@@ -10,6 +10,9 @@ STRANGER_BYTES = 1 << 12
 RECORD_BYTES = 16 << 20
 """The most that is taken of a node: the record of one with 16 GPUs has 300 kB."""
 
+RECORD = b'{"record":'
+"""How a message begins that brings a record: it is read as what it should be, without being taken apart before."""
+
 Message = dict[str, Any]
 
 
@@ -18,8 +21,32 @@ class Garbled(Exception):
 
 
 def packed(message: Message) -> bytes:
-    body = json.dumps(message, separators=(",", ":")).encode()
+    return _framed(json.dumps(message, separators=(",", ":")).encode())
+
+
+def packed_record(record: bytes) -> bytes:
+    """A message that brings a record, which is JSON already."""
+    return _framed(RECORD + record + b"}")
+
+
+def record_in(body: bytes) -> bytes | None:
+    """The record that a message brings, as JSON; None if it says something else."""
+    return body[len(RECORD) : -1] if body.startswith(RECORD) and body.endswith(b"}") else None
+
+
+def _framed(body: bytes) -> bytes:
     return LENGTH.pack(len(body)) + body
+
+
+def opened(body: bytes) -> Message:
+    """What the body of a message says. Raises Garbled."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Garbled(f"no JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise Garbled("JSON, but no object")
+    return message
 
 
 class Inbox:
@@ -39,6 +66,11 @@ class Inbox:
 
     def next(self) -> Message | None:
         """The next whole message. Raises Garbled."""
+        body = self.next_body()
+        return None if body is None else opened(body)
+
+    def next_body(self) -> bytes | None:
+        """The next whole message, as it came. Raises Garbled."""
         if len(self._bytes) < LENGTH.size:
             return None
         (length,) = LENGTH.unpack_from(self._bytes)
@@ -49,10 +81,4 @@ class Inbox:
             return None
         body = bytes(self._bytes[LENGTH.size : end])
         del self._bytes[:end]
-        try:
-            message = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise Garbled(f"no JSON: {error}") from None
-        if not isinstance(message, dict):
-            raise Garbled("JSON, but no object")
-        return message
+        return body

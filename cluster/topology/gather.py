@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cluster.topology.fact import Fact, unknown
 from cluster.topology.head import Head
 from cluster.topology.member import Member
-from cluster.topology.node import Cluster, Missing, Node, to_json
+from cluster.topology.node import Cluster, Missing, Node, to_bytes
 from cluster.topology.place import Place
 from cluster.topology.tokens import Left, sees
 
@@ -35,7 +35,7 @@ def brought(member: Member, node: Node, now: Callable[[], float]) -> Node:
 
 def bring(member: Member, node: Node) -> None:
     """Raises InfrastructureError."""
-    member.bring(to_json(node), BRING_SECONDS)
+    member.bring(to_bytes(node), BRING_SECONDS)
 
 
 def gathered(place: Place, own: Node, head: Head, wait_seconds: float, everybody: bool) -> Gathered:

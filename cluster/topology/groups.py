@@ -99,7 +99,7 @@ def mounted(every: list[mounts.Mount], version: Literal[1, 2], path: str, contro
         and mounts.holding(every, mount.point) == mount
     ]
     if not trees:
-        raise Unread("absent", f"no control groups of version {version} for {controller} can be seen here")
+        raise Unread("denied", f"the control groups (version {version}) for {controller} are hidden here")
     for tree in trees:
         below = mounts.within(path, tree.root)
         if below is not None and ".." not in below.split("/"):

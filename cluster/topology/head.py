@@ -10,15 +10,25 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import NamedTuple
 
 from cluster.errors import DataError
-from cluster.topology.frames import RECORD_BYTES, STRANGER_BYTES, Garbled, Inbox, Message, packed
+from cluster.topology.frames import (
+    RECORD_BYTES,
+    STRANGER_BYTES,
+    Garbled,
+    Inbox,
+    Message,
+    opened,
+    packed,
+    record_in,
+)
 from cluster.topology.listening import allow_files, listening, plain_address
-from cluster.topology.node import Node, node_from_json
+from cluster.topology.node import Node, node_from_bytes
 from cluster.topology.place import Place
 from cluster.topology.tokens import Left
 
@@ -55,6 +65,8 @@ class Visitor:
     caller: Caller | None = None
     is_leaving: bool = False
     """As soon as the outbox is empty."""
+    is_waiting: bool = False
+    """The record that he brought is not read yet."""
 
 
 class Head:
@@ -77,6 +89,8 @@ class Head:
         # The serving thread's own.
         self._selector = selectors.DefaultSelector()
         self._visitors: set[Visitor] = set()
+        self._unread: deque[tuple[Visitor, bytes]] = deque()
+        """Records, one of a visitor: each waits until all else that has come is answered."""
         self._looked = 0.0
         # From other threads to the serving one.
         self._words: list[tuple[Visitor, Message]] = []
@@ -149,7 +163,7 @@ class Head:
 
     def _serve(self) -> None:
         while not self._is_over():
-            for key, events in self._selector.select(LOOK_SECONDS):
+            for key, events in self._selector.select(0.0 if self._unread else LOOK_SECONDS):
                 if key.fileobj is self._listener:
                     self._let_in()
                 elif key.fileobj is self._woken:
@@ -157,6 +171,8 @@ class Head:
                         self._woken.recv(CHUNK_BYTES)
                 elif key.data in self._visitors:
                     self._attend(key.data, events)
+            if self._unread:
+                self._take(*self._unread.popleft())
             with self._changed:
                 words, self._words = self._words, []
             for visitor, message in words:
@@ -167,7 +183,7 @@ class Head:
         """Nobody leaves with half a sentence, but neither is anybody waited for who does not listen."""
         if self._stop_at == math.inf:
             return False
-        pending = self._words or any(visitor.outbox for visitor in self._visitors)
+        pending = self._words or self._unread or any(visitor.outbox for visitor in self._visitors)
         return not pending or time.monotonic() > self._stop_at
 
     def _let_in(self) -> None:
@@ -210,8 +226,15 @@ class Head:
             return
         visitor.inbox.take(chunk)
         try:
-            while not visitor.is_leaving and (message := visitor.inbox.next()) is not None:
-                self._hear(visitor, message)
+            while not visitor.is_leaving and (body := visitor.inbox.next_body()) is not None:
+                record = record_in(body)
+                if record is None:
+                    self._hear(visitor, opened(body))
+                elif visitor.is_waiting or visitor.caller is None or visitor.caller.rank_of_node:
+                    self._refuse(visitor, "not to be said here: a record")
+                else:
+                    visitor.is_waiting = True
+                    self._unread.append((visitor, record))
         except Garbled as error:
             self._refuse(visitor, str(error))
 
@@ -221,8 +244,6 @@ class Head:
                 self._welcome(visitor, hello)
             case {"clock": _} if visitor.caller:
                 self._send(visitor, {"clock": self._now()})
-            case {"record": record} if visitor.caller and visitor.caller.rank_of_node == 0:
-                self._take(visitor, visitor.caller, record)
             case _:
                 self._refuse(visitor, f"not to be said here: {str(sorted(message))[:80]}")
 
@@ -259,12 +280,18 @@ class Head:
             return f"process {rank} of node {node} is here already, from {self._callers[node, rank].address}"
         return ""
 
-    def _take(self, visitor: Visitor, caller: Caller, record: object) -> None:
+    def _take(self, visitor: Visitor, record: bytes) -> None:
+        """A record takes milliseconds: a thousand that come at once must not let a clock wait for seconds. Who has left
+        since he brought it has brought it."""
+        visitor.is_waiting = False
+        caller = visitor.caller
+        if caller is None or visitor.is_leaving:
+            return
         if caller.node in self._records:
             self._refuse(visitor, f"node {caller.node} has brought its record already")
             return
         try:
-            node = node_from_json(record, f"What node {caller.node} brought")
+            node = node_from_bytes(record, f"What node {caller.node} brought")
         except DataError as error:
             with self._changed:
                 self._seen[caller.node] = f"what it brought from {visitor.address} was refused: {error}"

@@ -1,4 +1,4 @@
-"""What kind of thing a network interface is, by its folder in /sys/class/net."""
+"""Which network interfaces there are, and what kind of thing one is, by its folder in /sys/class/net."""
 
 import errno
 import ipaddress
@@ -9,6 +9,7 @@ from cluster.topology.fact import Unread
 from cluster.topology.source import Source
 
 NET = "/sys/class/net"
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 LOOPBACK = 772
 TUNNELS = {768, 769, 776, 778, 823, 65534}
 """ARPHRD_ types of ipip, ip6tnl, sit, gre, ip6gre, and those without a link layer (if_arp.h)."""
@@ -26,6 +27,53 @@ OF_HYPERVISOR = {
 BUSES_OF_HYPERVISOR = {"virtio", "xen", "vmbus"}
 REPRESENTOR = re.compile(r"(c\d+)?pf\d+(vf|sf)\d+")
 TAP = 2
+
+
+LOOKS = 3
+"""Interfaces come and go with containers: only what differs each time is another network's."""
+Addresses = dict[str, list[list[str]]]
+
+
+class Elsewhere:
+    """/sys as it was mounted in another network namespace: what it shows of interfaces is not of those here."""
+
+    def __init__(self, source: Source) -> None:
+        self.call = source.call
+
+    def text(self, path: str) -> str:
+        raise Unread("unsupported", "/sys shows the interfaces of another network namespace")
+
+    def names(self, folder: str) -> list[str]:
+        return [self.text(folder)]
+
+    def real(self, path: str) -> str:
+        return self.text(path)
+
+
+def here(source: Source, addresses: Addresses) -> tuple[list[str], Source]:
+    """The interfaces of this process's network namespace, and what to ask of them."""
+    for _ in range(LOOKS):
+        shown = {name: text_if_any(source, f"{NET}/{name}/address") for name in _shown(source)}
+        try:
+            known: dict[str, str] = dict(source.call("interfaces"))
+        except (OSError, Unread):
+            known = shown
+        if not shown or (shown.keys() == known.keys() and all(_same(shown[name], known[name]) for name in shown)):
+            # Where /sys is hidden, those that have addresses still show.
+            return list(shown) or sorted(known or addresses), source
+    return sorted(known), Elsewhere(source)
+
+
+def _shown(source: Source) -> list[str]:
+    try:
+        return [name for name in source.names(NET) if name != "bonding_masters"]
+    except (OSError, Unread):
+        return []
+
+
+def _same(shown: str, known: str) -> bool:
+    """Hardware addresses that are none of Ethernet's are written in more than one way."""
+    return shown == known or not (MAC.fullmatch(shown) and MAC.fullmatch(known))
 
 
 def kind(source: Source, name: str) -> str:

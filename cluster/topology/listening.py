@@ -3,12 +3,17 @@
 import contextlib
 import errno
 import resource
+import secrets
 import socket
 from collections.abc import Sequence
 from typing import Any
 
 from cluster.errors import InfrastructureError
 
+FIRST_PORT, LAST_PORT = 20000, 31999
+"""Below Linux's ephemeral range (32768 and up unless it was changed), above the services of most sites."""
+PORT_STRIDE = 1009  # a prime, so that one busy range does not take all candidates
+OWN_CANDIDATES = 32
 BACKLOG = 4096
 OWN_FILES = 256
 
@@ -42,6 +47,14 @@ def free_port(ports: Sequence[int], taken: int) -> int:
     listener, port = listening([port for port in ports if port != taken])
     listener.close()
     return port
+
+
+def own_port() -> int:
+    """A free port of this process's choosing, in the range that firewalls are asked to open between nodes; another one
+    for each process, so that two jobs on a node do not meet. Raises InfrastructureError."""
+    span = LAST_PORT - FIRST_PORT + 1
+    begin = secrets.randbelow(span)
+    return free_port([FIRST_PORT + (begin + index * PORT_STRIDE) % span for index in range(OWN_CANDIDATES)], 0)
 
 
 def allow_files(count: int) -> None:

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from cluster.errors import InfrastructureError
 from cluster.topology.fact import Fact
-from cluster.topology.frames import RECORD_BYTES, Garbled, Inbox, Message, packed
+from cluster.topology.frames import RECORD_BYTES, Garbled, Inbox, Message, packed, packed_record
 from cluster.topology.head import OTHER_PROBE
 from cluster.topology.listening import plain_address
 from cluster.topology.place import Place
@@ -61,24 +60,24 @@ class Member:
         exchanges = []
         for _ in range(EXCHANGES):
             sent, began = now(), time.monotonic()
-            answer = self._asked({"clock": True}, ANSWER_SECONDS, "clock")
+            answer = self._asked(packed({"clock": True}), ANSWER_SECONDS, "clock")
             took = time.monotonic() - began
             exchanges.append(Skew(sent + took / 2 - float(answer["clock"]), took))
         return min(exchanges, key=lambda exchange: exchange.round_trip_seconds)
 
-    def bring(self, record: Any, seconds: float) -> None:
-        """Hand over the record of this node, as JSON."""
-        self._asked({"record": record}, seconds, "received")
+    def bring(self, record: bytes, seconds: float) -> None:
+        """Hand over the record of this node, as it is written in JSON."""
+        self._asked(packed_record(record), seconds, "received")
 
     def hear(self, seconds: float) -> Message:
         """Wait for what node 0 says to this process when the others have come, or have not."""
         return self._answer(seconds, "go")
 
-    def _asked(self, message: Message, seconds: float, wanted: str) -> Message:
+    def _asked(self, message: bytes, seconds: float, wanted: str) -> Message:
         self._socket.settimeout(seconds)
         # Node 0 may have said why before it hung up: what cannot be sent does not matter then.
         with contextlib.suppress(OSError):
-            self._socket.sendall(packed(message))
+            self._socket.sendall(message)
         return self._answer(seconds, wanted)
 
     def _answer(self, seconds: float, wanted: str) -> Message:

@@ -4,12 +4,11 @@ import contextlib
 
 from cluster.topology import interfaces as of_interface
 from cluster.topology.fact import UNREAD, Fact, Live, Unread, reading, record, unknown
-from cluster.topology.interfaces import NET, text_if_any
+from cluster.topology.interfaces import NET, Addresses, text_if_any
 from cluster.topology.pci import read_bus_id, read_link_rate, read_numa_node
 from cluster.topology.source import Source
 
 RDMA = "/sys/class/infiniband"
-Addresses = dict[str, list[list[str]]]
 
 
 @record
@@ -75,8 +74,9 @@ class Network:
 
 def read_network(source: Source) -> Network:
     addresses = reading("getifaddrs", lambda: dict(source.call("addresses")))
+    names, shown = of_interface.here(source, addresses.or_else({}))
     return Network(
-        ports=tuple(_port(source, name, addresses) for name in _interfaces(source, addresses)),
+        ports=tuple(_port(shown, name, addresses) for name in names),
         rdma=tuple(_rdma_port(source, device, port) for device, port in _rdma_ports(source)),
         default_interface=reading("/proc/net/route, ipv6_route", lambda: _default_interface(source)),
     )
@@ -85,14 +85,6 @@ def read_network(source: Source) -> Network:
 def _default_interface(source: Source) -> str:
     """Raises Unread, OSError."""
     return of_interface.default_interface(source.text("/proc/net/route"), text_if_any(source, "/proc/net/ipv6_route"))
-
-
-def _interfaces(source: Source, addresses: Fact[Addresses]) -> list[str]:
-    """Where /sys is hidden, those that have addresses still show."""
-    try:
-        return [name for name in source.names(NET) if name != "bonding_masters"]
-    except (OSError, Unread):
-        return sorted(addresses.or_else({}))
 
 
 def _port(source: Source, name: str, addresses: Fact[Addresses]) -> Port:

@@ -15,12 +15,10 @@ from typing import Literal
 from cluster.errors import InfrastructureError, PlanError
 from cluster.topology.fact import Unread
 from cluster.topology.hostlist import expanded
+from cluster.topology.listening import FIRST_PORT, LAST_PORT, PORT_STRIDE
 from cluster.topology.source import Source
 
 CANDIDATE_PORTS = 8
-FIRST_PORT, LAST_PORT = 20000, 31999
-"""Below Linux's ephemeral range (32768 and up unless it was changed), above the services of most sites."""
-PORT_STRIDE = 1009  # a prime, so that one busy range does not take all candidates
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 SPECIAL_STEPS = 0xFFFF0000
 """Numbers from here on are the batch script, the interactive shell and the like (slurm.h, SLURM_BATCH_SCRIPT)."""

@@ -5,9 +5,10 @@ A recording is one JSON file: {"about": "...", "answers": {"text /proc/meminfo":
 was an error is {"errno": 13, "words": "..."} or {"unread": "unsupported", "words": "..."}.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,10 @@ class Source(Protocol):
         ...
 
 
+ALWAYS_THERE = {"/proc/": "/proc/self", "/sys/": "/sys/devices"}
+"""What the kernel's own file systems never lack."""
+
+
 class Live:
     """This machine, now."""
 
@@ -45,13 +50,29 @@ class Live:
         self.call = calls
 
     def text(self, path: str) -> str:
-        return Path(path).read_bytes().decode("utf-8", "replace").strip(" \t\n\0")
+        with _hidden_told(path):
+            return Path(path).read_bytes().decode("utf-8", "replace").strip(" \t\n\0")
 
     def names(self, folder: str) -> list[str]:
-        return sorted(os.listdir(folder))
+        with _hidden_told(folder):
+            return sorted(os.listdir(folder))
 
     def real(self, path: str) -> str:
-        return os.path.realpath(path, strict=True)
+        with _hidden_told(path):
+            return os.path.realpath(path, strict=True)
+
+
+@contextlib.contextmanager
+def _hidden_told(path: str) -> Iterator[None]:
+    """Where the kernel's file system itself is hidden, as in some containers, nothing follows from a file that is not
+    there. Raises Unread then."""
+    try:
+        yield
+    except FileNotFoundError:
+        for root, mark in ALWAYS_THERE.items():
+            if path.startswith(root) and not os.path.exists(mark):
+                raise Unread("denied", f"{root.rstrip('/')} is hidden here") from None
+        raise
 
 
 class Recorder:

@@ -5,7 +5,6 @@ because launchers lose both exit codes and words.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import json
 import os
@@ -23,17 +22,13 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.data.durable import write_atomically
 from cluster.errors import Interrupted, MusterError
+from cluster.processes import STOP_SIGNALS, die_with_parent
 from cluster.runs import RunFolder
 from cluster.training.parallel import environment
+from cluster.training.pulse import Pulse, begin
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ATTEMPT = "MUSTER_ATTEMPT"
 """Set by `cluster.agent`, which then holds the run's lock and reads the ranks' last words."""
-
-
-PARENT = "MUSTER_PARENT"
-"""Process id of who started this process: `launch/local.py` for the agent, the agent for its ranks."""
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class StopFlag:
@@ -59,19 +54,7 @@ class StopFlag:
                 signal.signal(number, handler)
 
 
-def die_with_parent(with_signal: signal.Signals) -> None:
-    """Have the kernel send this process a signal when its parent dies, so that nobody is left training unwatched.
-
-    Linux only (prctl(2)); elsewhere nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
-    parent = os.environ.get(PARENT)
-    if parent is not None and int(parent) != os.getppid():  # it died while this process was importing torch
-        os.kill(os.getpid(), with_signal)
-
-
-def run_rank(work: Callable[[], None], logs: Path | None) -> int:
+def run_rank(work: Callable[[Pulse], None], logs: Path | None) -> int:
     """Do a rank's work and return its exit code, leaving word of why it failed if it did.
 
     `logs` is the run folder that keeps the ranks' logs; it is used under `cluster.agent` only. Errors that muster does
@@ -83,7 +66,8 @@ def run_rank(work: Callable[[], None], logs: Path | None) -> int:
         die_with_parent(signal.SIGKILL)
     faulthandler.enable()  # a segmentation fault or abort prints every thread's Python stack
     try:
-        record(work)()
+        pulse = begin(environment().rank)
+        record(lambda: work(pulse))()
     except BaseException as error:
         if attempt is not None and logs is not None:
             rank = environment()[0]

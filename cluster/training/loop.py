@@ -19,6 +19,7 @@ from cluster.errors import DataError, Interrupted, NonFiniteError
 from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.metrics import LOWER_IS_BETTER
 from cluster.plan.plan import Plan
+from cluster.pulse.phase import Phase
 from cluster.tasks.task import Task
 from cluster.training.checkpoint import Checkpoints, TrainState
 from cluster.training.faults import StopFlag
@@ -26,6 +27,7 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import learning_rate, set_learning_rate
 from cluster.training.pace import Pace
 from cluster.training.parallel import World, autocast, inner, seed_chance, unsynchronised
+from cluster.training.pulse import Pulse
 from cluster.training.settling import damage_named, settle
 
 
@@ -46,6 +48,7 @@ class Trainer:
     checkpoints: Checkpoints
     monitor: Monitor | Silent
     stop: StopFlag
+    pulse: Pulse
     validate: Callable[[], dict[str, Any]] | None
     """Evaluates the validation split on all ranks (a collective), if there is one."""
 
@@ -70,6 +73,7 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
         weigh=trainer.task.weight,
         threads=trainer.loader_threads,
     )
+    trainer.pulse.first(state.step, compiles=trainer.recipe.train.compile)
     pace = Pace(trainer.model)
     checks = StepChecks(trainer)
     with loader, damage_named(trainer.reader):
@@ -81,6 +85,7 @@ def fit(trainer: Trainer, state: TrainState) -> TrainState:
             pace.communicated(checks.start(loaded, loss, norm))
             pace.count(loaded)
             state = dataclasses.replace(state, step=loaded.step + 1, position=loaded.planned.following)
+            trainer.pulse.tick(state.step)
             state = _between_steps(trainer, state, loaded, checks, pace)
             if state.ended:
                 break
@@ -167,7 +172,8 @@ def _between_steps(
         pace.restart()
     if saving or stopping or state.ended:
         checks.finish(wait=True)  # nothing is saved before the newest step has been looked at
-        _save(trainer, state)
+        with trainer.pulse.phase(Phase.SAVE):
+            _save(trainer, state)
         pace.restart()
     if stopping and not (last or state.ended):
         trainer.world.barrier()  # nobody leaves, or says that a checkpoint was saved, before it was
@@ -203,8 +209,9 @@ def _evaluate(trainer: Trainer, state: TrainState, loaded: LoadedStep) -> TrainS
     better = first or (value < state.best_value if metric in LOWER_IS_BETTER else value > state.best_value)
     if better:
         settle(trainer.reader, trainer.world)
-        if trainer.world.rank == 0:
-            trainer.checkpoints.commit_best(state.step, inner(trainer.model))
+        with trainer.pulse.phase(Phase.SAVE):
+            if trainer.world.rank == 0:
+                trainer.checkpoints.commit_best(state.step, inner(trainer.model))
         state = dataclasses.replace(state, best_step=state.step, best_value=value, evaluations_since_best=0)
     else:
         since = state.evaluations_since_best + 1

@@ -17,14 +17,21 @@ from cluster.loader import Gather
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Sums, Task
 from cluster.training.parallel import World, autocast
+from cluster.training.pulse import Pulse
 from cluster.training.settling import damage_named, settle
 
 
 def evaluate(
-    model: nn.Module, task: Task, reader: Reader, world: World, plan: Plan, micro_batch_tokens: int
+    model: nn.Module,
+    task: Task,
+    reader: Reader,
+    world: World,
+    plan: Plan,
+    micro_batch_tokens: int,
+    pulse: Pulse,
 ) -> dict[str, Any]:
     """Scores of a split. A collective: all ranks call it, with the unwrapped model, and all get the same figures."""
-    return task.scores(evaluation_sums(model, task, reader, world, plan, micro_batch_tokens, keep=False))
+    return task.scores(evaluation_sums(model, task, reader, world, plan, micro_batch_tokens, pulse, keep=False))
 
 
 def evaluation_sums(
@@ -34,6 +41,7 @@ def evaluation_sums(
     world: World,
     plan: Plan,
     micro_batch_tokens: int,
+    pulse: Pulse,
     keep: bool,
 ) -> Sums:
     """What the task makes scores of and, with `keep`, what the model said of each document. A collective.
@@ -43,7 +51,7 @@ def evaluation_sums(
     gather = Gather(reader, world.device)
     padded = not reader.weighted
     micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
-    sums = task.empty_sums(reader.documents, keep)
+    sums = task.empty_sums(reader.lengths, keep)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(plan, world), damage_named(reader):
@@ -51,6 +59,8 @@ def evaluation_sums(
             batch = gather.batch(micro_batches[index], index)
             gather.hand_over([batch], gather.sent())
             task.add(sums, model(batch.tokens, batch.lengths, batch.beside), batch.labels, micro_batches[index])
+            pulse.batch()
+    pulse.wait()
     model.train(was_training)
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.

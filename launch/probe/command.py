@@ -9,8 +9,8 @@ from cluster.errors import EXIT_DONE, EXIT_INFRASTRUCTURE, PlanError, RunError
 from cluster.runs import RunFolder
 from cluster.topology.compare import differences
 from cluster.topology.draw.picture import picture
-from cluster.topology.health.judge import exclude_line, health_json, judge
-from cluster.topology.node import Cluster, json_schema, read_record, to_json
+from cluster.topology.health.judge import exclude_line, health_json, judge, printed_schema
+from cluster.topology.node import Cluster, read_record, to_bytes, to_json
 from launch import local
 from launch.probe.asking import ask
 from launch.probe.page import html_page
@@ -20,12 +20,12 @@ from launch.probe.table import differences_table, health_table, table
 def probe(options: argparse.Namespace) -> int:
     """What this machine is, or all nodes of the allocation; or what has changed between two records."""
     if options.schema:
-        print(json.dumps(json_schema(), indent=2))
+        print(json.dumps(printed_schema(), indent=2))
         return EXIT_DONE
     cluster = ask(options)
     health = judge(cluster)
     if options.save:
-        _write(options.save, json.dumps(to_json(cluster)) + "\n")
+        _write(options.save, to_bytes(cluster).decode() + "\n")
     if options.svg:
         _write(options.svg, picture(cluster, health))
     if options.html:

@@ -21,6 +21,14 @@ HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("r2", "R²"),
         ("spearman", "Spearman's ρ"),
     ),
+    "tag": (
+        ("accuracy", "Accuracy"),
+        ("span_f1", "Span F1"),
+        ("span_precision", "Span precision"),
+        ("span_recall", "Span recall"),
+        ("f1_macro", "F1 macro"),
+        ("loss", "Loss"),
+    ),
     "language": (
         ("bits_per_byte", "Bits per byte"),
         ("perplexity", "Perplexity"),
@@ -66,6 +74,7 @@ def head(facts: Facts) -> Html:
         "classify": f"one of {len(labels)} labels" if labels else "one label",
         "multilabel": f"any number of {len(labels)} labels" if labels else "any number of labels",
         "regress": "a number",
+        "tag": f"one of {len(labels)} labels for each word" if labels else "a label for each word",
     }
     documents = facts.plan.get("documents")
     pieces = "sequences" if facts.task == "language" else "documents"
@@ -107,6 +116,8 @@ def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list
     examples, said = scores.get("examples"), []
     scored = "tokens" if facts.task == "language" else "documents"
     if facts.evaluation:
+        if facts.task == "tag":
+            scored = f"words of {figures.count(scores.get('documents'))} documents"
         words = f"Scored once on the {split} split, {figures.count(examples)} {scored}."
         accuracy = figure_of(scores, "accuracy") if facts.task != "language" else None
         if accuracy is not None and figures.is_number(examples) and examples > 0 and 0 <= accuracy <= 1:

@@ -14,7 +14,9 @@ from launch import local
 
 Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
-STANDARD_METRICS = {"classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "language": "loss"}
+STANDARD_METRICS = {
+    "classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy", "language": "loss",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Facts:
 
     @property
     def task(self) -> str:
-        """`classify`, `multilabel`, `regress` or `language`."""
+        """`classify`, `multilabel`, `regress`, `tag` or `language`."""
         kind = str(self.recipe.get("task", {}).get("kind"))
         return kind if kind in STANDARD_METRICS else "classify"  # runs of before there were tasks
 
@@ -57,7 +59,14 @@ class Facts:
     def metric(self) -> str:
         """The validation figure that decides."""
         chosen = str(self.recipe.get("evaluate", {}).get("metric", "auto"))
-        return STANDARD_METRICS[self.task] if chosen == "auto" else chosen
+        if chosen != "auto":
+            return chosen
+        return "span_f1" if self.scores_spans else STANDARD_METRICS[self.task]
+
+    @property
+    def scores_spans(self) -> bool:
+        """Do the labels of words spell spans?"""
+        return self.recipe.get("task", {}).get("spans") is True
 
     @property
     def best(self) -> Record:

@@ -22,10 +22,26 @@ def errors(facts: Facts) -> Section | None:
             return _regression(facts)
         case "multilabel":
             return section("classes", "Labels", _classes(facts))
+        case "tag":
+            return section("classes", "Labels", _spans(facts), *_confusion(facts), _classes(facts))
         case "language":
             return None
         case _:
             return section("classes", "Classes", *_confusion(facts), _classes(facts))
+
+
+def _spans(facts: Facts) -> Html | None:
+    """Each type of span; None if there are none."""
+    types = _of(facts.evaluation, "spans", "per_type")
+    rows = [
+        [kind, *(figures.share(found.get(name)) for name in ("precision", "recall", "f1")),
+         *(figures.count(found.get(name)) for name in ("true", "predicted"))]
+        for kind, found in types.items()
+    ]  # fmt: skip
+    if not rows:
+        return None
+    columns = [("Span", "words"), *((title, "n") for title in ("Precision", "Recall", "F1", "True", "Predicted"))]
+    return tag("div", tag("h3", "Spans"), table(columns, rows, name="Spans", sortable=True))
 
 
 def _confusion(facts: Facts) -> list[Html]:
@@ -60,7 +76,7 @@ def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Html | Non
         [labels[row], labels[column], figures.count(number), figures.percent(number / sum(counts[row]))]
         for number, row, column in found
     ]
-    columns = [("True", "words"), ("Predicted", "words"), ("Documents", "n"), ("Of its class", "n")]
+    columns = [("True", "words"), ("Predicted", "words"), ("How often", "n"), ("Of its class", "n")]
     return fold("The most frequent confusions", table(columns, rows, name="The most frequent confusions"))
 
 
@@ -69,16 +85,18 @@ def _classes(facts: Facts) -> Html:
     labels = [str(label) for label in scores.get("labels", [])]
     trained = _of(facts.manifest, "report", "splits", "train", "labels")
     measured = {name: _of(scores, name, "per_class") for name in ("precision", "recall", "f1")}
-    confusion = scores.get("confusion") if facts.task == "classify" else None
+    confusion = scores.get("confusion") if facts.task in ("classify", "tag") else None
     rows = []
     for index, label in enumerate(labels):
         row = [label, *(figures.share(measured[name].get(label)) for name in measured)]
         row += [figures.count(_of(scores, "support").get(label)), figures.count(trained.get(label))]
         rows.append(row + ([_taken_for(confusion[index], index, labels)] if confusion else []))
-    columns = [(facts.task == "multilabel" and "Label" or "Class", "words")]
-    columns += [(title, "n") for title in ("Precision", "Recall", "F1", "Documents", "In training")]
+    of_labels = facts.task in ("multilabel", "tag")
+    columns = [("Label" if of_labels else "Class", "words")]
+    unit = "Words" if facts.task == "tag" else "Documents"
+    columns += [(title, "n") for title in ("Precision", "Recall", "F1", unit, "In training")]
     columns += [("Most often taken for", "words")] if confusion else []
-    title = "Each label" if facts.task == "multilabel" else "Each class"
+    title = "Each label" if of_labels else "Each class"
     return tag("div", tag("h3", title), table(columns, rows, name=title, sortable=True, tall=len(rows) > 20))
 
 

@@ -1,6 +1,7 @@
 """A real Slurm with two nodes, h1 and h2, on this machine: the distribution's own daemons, in a folder of ours.
 
-Both nodes report one host name, and their names do not resolve: their address is known to `scontrol show node` alone.
+A third, h3, is in a partition with both of them (`three`) and does not see the folder `hidden` as they do.
+All nodes report one host name, and their names do not resolve: their address is known to `scontrol show node` alone.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "srun": "slurm-client"}
-NODES = ("h1", "h2")
+NODES = ("h1", "h2", "h3")
 READY_SECONDS = 60
 END_SECONDS = 20
 CONFIGURATION = """\
@@ -43,7 +44,9 @@ MpiDefault=none
 KillWait=5
 NodeName=h1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000
 NodeName=h2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000
+NodeName=h3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=4 RealMemory=4000
 PartitionName=main Nodes=h[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=three Nodes=h[1-3] MaxTime=INFINITE State=UP
 """
 
 
@@ -71,10 +74,10 @@ class Slurm:
             self._start(
                 "munged", "--foreground", "--force", *self._munge("socket", "key", "pid", "log", "seed"), wait="socket"
             )
-            self._start("slurmctld", "-c", "-D")
-            for node in NODES:
-                self._start("slurmd", "-D", "-N", node)
-            self._until_idle()
+            self.hidden.mkdir()
+            self.controller = self._start("slurmctld", "-c", "-D")
+            self.nodes = {node: self.start_node(node) for node in NODES}
+            self.until_idle()
         except BaseException:
             self.close()
             raise
@@ -82,6 +85,25 @@ class Slurm:
 
     def __exit__(self, *error):
         self.close()
+
+    @property
+    def hidden(self):
+        """A folder that h3 has another one in the place of."""
+        return self.folder / "hidden"
+
+    def start_node(self, node):
+        """Its slurmd."""
+        own = ["slurmd", "-D", "-N", node]
+        if node == "h3":
+            own = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {self.hidden} && exec {' '.join(own)}"]
+        return self._start(*own)
+
+    def restart_controller(self):
+        """As after a crash: jobs go on meanwhile."""
+        self.controller.kill()
+        self.controller.wait()
+        self._daemons.remove(self.controller)
+        self.controller = self._start("slurmctld", "-D")
 
     def output(self, *words, timeout=60, **environment):
         """What a command prints, with this Slurm as the one that it talks to."""
@@ -124,7 +146,7 @@ class Slurm:
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(256))
-        words = CONFIGURATION.format(host=socket.gethostname(), folder=self.folder, ports=free_ports(3))
+        words = CONFIGURATION.format(host=socket.gethostname(), folder=self.folder, ports=free_ports(4))
         (self.folder / "slurm.conf").write_text(words)
 
     def _munge(self, *kinds):
@@ -132,19 +154,19 @@ class Slurm:
         return [f"--{options[kind]}={self.folder}/munge.{kind}" for kind in kinds]
 
     def _start(self, *words, wait=None):
-        with open(self.folder / f"daemon-{len(self._daemons)}.out", "wb") as out:
-            self._daemons.append(
-                subprocess.Popen(words, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-            )
+        with open(self.folder / f"daemon-{len(self._daemons)}.out", "ab") as out:
+            daemon = subprocess.Popen(words, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        self._daemons.append(daemon)
         end = time.monotonic() + READY_SECONDS
         while wait and not (self.folder / f"munge.{wait}").exists():
             self._check(end)
+        return daemon
 
-    def _until_idle(self):
+    def until_idle(self):
         end = time.monotonic() + READY_SECONDS
         while True:
             with contextlib.suppress(subprocess.SubprocessError):
-                states = self.output("sinfo", "--noheader", "--Node", "--format=%T").split()
+                states = self.output("sinfo", "--noheader", "--Node", "--partition=three", "--format=%T").split()
                 if states == ["idle"] * len(NODES):
                     return
             self._check(end)

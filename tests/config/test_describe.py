@@ -46,7 +46,9 @@ def test_the_example_on_the_command_line_works(setting):
     section = next(s for s in explain(setting.path).split("\n\n") if not setting.kind or f'"{setting.kind}"' in s)
     example = shlex.split(section.split("On the command line:")[1].splitlines()[0])
     # Of the sections with kinds, the setting's own has its kind, and the other one that goes with anything.
-    kinds = {"model": "mlp", "task": "classify"} | ({setting.section: setting.kind} if setting.kind else {})
+    of_words = setting.path in TAGGING or setting.kind == "tag"
+    kinds = TAGGER if of_words else {"model": "mlp", "task": "classify"}
+    kinds = kinds | ({setting.section: setting.kind} if setting.kind else {})
     if kinds["model"] in TASKS:
         kinds["task"] = TASKS[kinds["model"]]
     needed = NEEDED.get((setting.path, setting.kind), [])
@@ -57,6 +59,8 @@ def test_the_example_on_the_command_line_works(setting):
         assert (recipe.model.kind, recipe.task.kind) == (kinds["model"], kinds["task"])
 
 
+TAGGER = {"model": "lstm", "task": "tag"}
+TAGGING = ("data.columns", "data.brackets", "data.roles", "data.predicate", "text.affixes")
 # What must stand beside the example.
 NEEDED = {("model.vectors", "mlp"): ["model.embedding=50"]}
 

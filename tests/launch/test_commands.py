@@ -29,7 +29,7 @@ def programs(monkeypatch, tmp_path):
     answers = {
         "cluster.prepare": {"prepared": str(tmp_path / "prepared"), "report": {}},
         "cluster.baseline": BASELINE,
-        "cluster.agent": EVALUATION,
+        "cluster.evaluation": EVALUATION,
         "cluster.text.sets.catalogue": [{"name": "movie-sentences", "splits": {"train": "", "test": ""}}],
     }
 
@@ -37,13 +37,13 @@ def programs(monkeypatch, tmp_path):
         started.append((module, list(arguments)))
         return answers[module]
 
-    def run_agent(run, overrides, watch):
+    def supervise(run, overrides, watch):
         started.append(("train", list(overrides)))
         finish(RunFolder(run))
         return 0
 
     monkeypatch.setattr(local, "answer", answer)
-    monkeypatch.setattr(local, "run_agent", run_agent)
+    monkeypatch.setattr(local, "supervise", supervise)
     return started
 
 
@@ -87,7 +87,7 @@ def test_runs_are_named_after_their_recipe(tmp_path, monkeypatch):
 
 
 def test_a_stopped_run_passes_the_code_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(local, "run_agent", lambda *_: 85)
+    monkeypatch.setattr(local, "supervise", lambda *_: 85)
     assert main(["train", "sentiment", "--json", "--run", str(tmp_path / "r")]) == 85
     assert json.loads(capsys.readouterr().out)["exit_code"] == 85
 
@@ -170,7 +170,7 @@ def test_evaluate_shows_each_class_and_needs_a_model(run, tmp_path, programs, ca
     assert main(["evaluate", str(run.path), "launch.ranks=2"]) == 0
     shown = capsys.readouterr().out
     assert "precision" in shown and "0.7000" in shown
-    assert programs == [("cluster.agent", ["evaluate", str(run.path), "launch.ranks=2"])]
+    assert programs == [("cluster.evaluation", [str(run.path), "launch.ranks=2"])]
     assert main(["evaluate", str(run.path), "--data", "x.jsonl"]) == 0
     assert "logistic" not in capsys.readouterr().out  # the baseline was scored on other examples
     assert main(["evaluate", str(run.path), "--json"]) == 0
@@ -205,7 +205,7 @@ def test_check_prepare_and_baseline(capsys, programs, tmp_path):
 @pytest.mark.parametrize("gpus", [0, 1])
 def test_a_gpu_that_is_not_there_is_refused_before_the_preparation(gpus, tmp_path, programs, monkeypatch, capsys):
     names = ["A card"] * gpus
-    monkeypatch.setattr(commands.checks, "_gpus", lambda: (names, True))
+    monkeypatch.setattr(commands.checks, "gpus", lambda _: (names, True))
     arguments = ["train", "sentiment", "launch.device=cuda", f"launch.ranks={gpus + 1}", "--run", str(tmp_path / "r")]
     assert main(arguments) == 2
     assert "launch.device" in capsys.readouterr().err

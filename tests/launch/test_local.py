@@ -100,31 +100,31 @@ def test_ctrl_c_reaches_a_child_once(stand_in, tmp_path, capsys):
     assert capsys.readouterr().err == "muster: stopping (Ctrl-C again to kill)\n"
 
 
-AGENT = """
+SUPERVISOR = """
     import json, signal, sys, time
-    run = sys.argv[2]
+    run = sys.argv[1]
     def say(line): open(run + "/metrics.jsonl", "a").write(json.dumps(line) + "\\n")
     def stop(*_):
         say({"kind": "checkpoint", "step": 1})
         if "obey" in sys.argv: sys.exit(85)
     signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)
     say({"kind": "step", "step": 1, "loss": 0.5})
-    for _ in range(300 if len(sys.argv) > 3 else 1): time.sleep(0.1)
+    for _ in range(300 if len(sys.argv) > 2 else 1): time.sleep(0.1)
 """
 
 
-def test_an_agent_is_watched_to_its_end(stand_in, watch, shown):
-    stand_in(AGENT)
-    assert local.run_agent(watch.run.path, [], watch) == 0
+def test_a_supervisor_is_watched_to_its_end(stand_in, watch, shown):
+    stand_in(SUPERVISOR)
+    assert local.supervise(watch.run.path, [], watch) == 0
     assert "step 1" in shown.getvalue()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_to_stop_saves_a_checkpoint(stand_in, watch, shown, number):
-    stand_in(AGENT)
+    stand_in(SUPERVISOR)
     thread = interrupt_when(lambda: "step 1", shown.getvalue, number=number)
     before = signal.getsignal(number)
-    assert local.run_agent(watch.run.path, ["obey"], watch) == 85
+    assert local.supervise(watch.run.path, ["obey"], watch) == 85
     thread.join()
     assert shown.getvalue().count("saving a checkpoint") == 1
     assert watch.run.metrics.read_text().count("checkpoint") == 1  # one request, not two
@@ -132,24 +132,24 @@ def test_a_request_to_stop_saves_a_checkpoint(stand_in, watch, shown, number):
 
 
 def test_a_second_ctrl_c_kills(stand_in, watch, shown):
-    stand_in(AGENT)
+    stand_in(SUPERVISOR)
     thread = interrupt_when(lambda: "step 1", shown.getvalue, times=2)
-    assert local.run_agent(watch.run.path, ["disobey"], watch) == 128 + signal.SIGKILL
+    assert local.supervise(watch.run.path, ["disobey"], watch) == 128 + signal.SIGKILL
     thread.join()
     assert f"muster resume {watch.run.path}" in shown.getvalue()
 
 
-def test_an_agent_that_is_killed_is_the_machines_fault(stand_in, watch, shown, capsys):
+def test_a_supervisor_that_is_killed_is_the_machines_fault(stand_in, watch, shown, capsys):
     stand_in("import os; os.kill(os.getpid(), 9)")
-    assert local.run_agent(watch.run.path, [], watch) == 75
+    assert local.supervise(watch.run.path, [], watch) == 75
     assert "killed by SIGKILL" in capsys.readouterr().err
     assert "muster resume" in shown.getvalue()
 
 
-def test_under_a_bar_the_agents_lines_pass_through_it(stand_in, watch, shown, monkeypatch):
+def test_under_a_bar_the_supervisors_lines_pass_through_it(stand_in, watch, shown, monkeypatch):
     monkeypatch.setattr(Watch, "is_live", True)
     stand_in('import sys; sys.stderr.write("one\\ntwo\\n" * 2000 + "end"); sys.exit(93)')
-    assert local.run_agent(watch.run.path, [], watch) == 93
+    assert local.supervise(watch.run.path, [], watch) == 93
     assert shown.getvalue().splitlines() == ["one", "two"] * 2000 + ["end"]
 
 

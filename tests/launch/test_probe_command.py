@@ -34,13 +34,21 @@ def test_this_machine_is_told_and_every_unknown_has_its_reason(muster):
     assert node["probe_seconds"] < 9  # its mark is 3
 
 
-def test_the_record_follows_its_schema(muster):
-    pydantic = pytest.importorskip("pydantic")
+def test_what_is_printed_and_what_is_saved_follow_the_schema(muster, recording, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema: pip install -e .[dev]")
     schema = muster("probe", "--schema").json
     assert schema["$schema"].endswith("2020-12/schema")
-    assert set(schema["properties"]) >= {"nodes", "missing", "curves", "pairs", "format"}
-    assert set(schema["properties"]) <= set(muster("probe", "--json").json) | {"format"}
-    assert pydantic  # the schema is pydantic's own
+    jsonschema.Draft202012Validator.check_schema(schema)
+    follows = jsonschema.Draft202012Validator(schema)
+    saved = tmp_path / "saved.json"
+    for options in ([], ["--replay", recording("h100x8", ["lost:3"])]):
+        printed = muster("probe", "--json", "--save", saved, *options).json
+        assert printed["health"]["verdicts"]
+        for record in (printed, json.loads(saved.read_bytes())):
+            assert list(follows.iter_errors(record)) == []
+    del printed["nodes"][0]["cpu"]["model"]["status"]
+    assert not follows.is_valid(printed)
+    assert not follows.is_valid({})
 
 
 def test_files_are_written_and_nothing_else_is_printed(muster, tmp_path):

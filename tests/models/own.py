@@ -18,8 +18,18 @@ class Gated(nn.Module):
         return self.output((gates * words).sum(dim=1))
 
 
+class EachToken(Gated):
+    def forward(self, tokens, lengths, beside=None):
+        words = self.words(tokens)
+        return self.output(torch.sigmoid(self.gate(words)) * words)
+
+
 def build(options, vocabulary_rows, outputs):
     return Gated(options["width"], vocabulary_rows, outputs)
+
+
+def build_tagger(options, vocabulary_rows, outputs):
+    return EachToken(options["width"], vocabulary_rows, outputs)
 
 
 def size(options, vocabulary_rows, outputs):

@@ -17,6 +17,8 @@ from cluster.plan.memory import parameter_count
 from tests.conftest import TASKS
 
 KINDS = list(kinds_of("model"))
+TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", *TASKS)]
+"""The kinds that say something of each word; the others read bags."""
 
 
 def train_here(recipe, run):
@@ -116,6 +118,55 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(pool, recipe_of, tmp_path, k
     assert pool.run(ranks, stop_in_the_middle, recipe=recipe, run=str(halves)) == [85] * ranks
     assert (halves / "checkpoints/000001").is_dir()
     assert pool.run(ranks, resume_here, run=str(halves)) == [0] * ranks
+    assert bits(halves, 2) == bits(whole, 2)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope="module", params=TAGGERS)
+def tagger(request, pool, tagging_recipe_of, tmp_path_factory):
+    """A run of each kind that labels words: two steps on two ranks. (kind, recipe, run)"""
+    run = tmp_path_factory.mktemp(request.param) / "run"
+    text = {} if request.param == "custom" else {"affixes": True}
+    recipe = tagging_recipe_of(request.param, text=text, train={"steps": 2, "step_size": "32 examples"})
+    assert pool.run(2, train_here, recipe=str(recipe), run=str(run)) == [0, 0]
+    return request.param, recipe, run
+
+
+def test_two_steps_move_every_parameter_of_a_tagger(tagger):
+    _, recipe, run = tagger
+    config = load(str(recipe)).model
+    said = json.loads((run / "model/model.json").read_text())
+    sizes = said["vocabulary_rows"], len(said["labels"]), said["tag_rows"], said["affix_rows"], True
+    torch.manual_seed(1)  # the recipe's seed
+    fresh = build_model(config, *sizes)
+    after = load_file(run / "model/weights.safetensors")
+    assert set(fresh.state_dict()) == set(after)
+    assert [name for name, value in fresh.state_dict().items() if torch.equal(value, after[name])] == []
+    if config.kind != "custom":  # whose function is told nothing of marks
+        assert parameter_count(config, *sizes) == sum(value.numel() for value in after.values())
+
+
+def test_a_tagger_is_scored_and_predicts(tagger, muster):
+    _, _, run = tagger
+    scores = json.loads((run / "evaluation.json").read_text())
+    said = np.load(run / "predictions.npz")
+    assert scores["documents"] == 101 and scores["examples"] == said["words"].sum() == said["predicted"].size
+    assert scores["accuracy"] == pytest.approx(1 - said["wrong"].sum() / said["words"].sum())
+    row = json.dumps({"tokens": ["a", "warm", "film"], "predicate": 0}) + "\n"
+    done = muster("predict", run, "--field", "tokens", stdin=row)
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert answer["tokens"] == ["a", "warm", "film"] and len(answer["tags"]) == len(answer["probabilities"]) == 3
+    assert set(answer["tags"]) <= set(scores["labels"])
+
+
+@pytest.mark.parametrize("kind", TAGGERS)
+def test_a_tagger_stopped_and_resumed_is_the_same_to_the_bit(pool, tagging_recipe_of, tmp_path, kind):
+    recipe = str(tagging_recipe_of(kind, train={"steps": 2, "step_size": "32 examples", "checkpoint_steps": 2}))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert pool.run(3, train_here, recipe=recipe, run=str(whole)) == [0] * 3
+    assert pool.run(3, stop_in_the_middle, recipe=recipe, run=str(halves)) == [85] * 3
+    assert pool.run(3, resume_here, run=str(halves)) == [0] * 3
     assert bits(halves, 2) == bits(whole, 2)
     shutil.rmtree(tmp_path)
 

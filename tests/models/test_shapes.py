@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cluster.config.schema import Cnn, Gru, Linear, Lstm, Mlp, Transformer
+from cluster.errors import RecipeError
 from cluster.models.build import build_model
 from cluster.models.layers import Pool, backwards
 from cluster.plan.memory import parameter_count
@@ -22,9 +23,9 @@ BAGS = [Linear(), Mlp(hidden=(7,)), Mlp(hidden=(7, 5)), Mlp(hidden=(7, 5), embed
 DOCUMENTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [8, 2], [11, 12, 13]]
 
 
-def built(config, tags=0):
+def built(config, tags=0, **more):
     torch.manual_seed(3)
-    return build_model(config, ROWS, OUTPUTS, tags).eval()
+    return build_model(config, ROWS, OUTPUTS, tags, **more).eval()
 
 
 def padded(documents, extra=0):
@@ -46,6 +47,44 @@ def test_a_document_is_the_same_alone_in_company_and_padded(config, tags):
     assert together.shape == (len(DOCUMENTS), OUTPUTS)
     for row, document in enumerate(DOCUMENTS):
         torch.testing.assert_close(said([document], extra=0)[0], together[row], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("tags, affixes", [(0, 0), (3, 0), (0, 40), (3, 40)])
+@pytest.mark.parametrize("config", SEQUENCES, ids=repr)
+def test_a_word_is_the_same_alone_in_company_and_padded(config, tags, affixes):
+    more = {"affix_rows": affixes, "each_token": True}
+    model = built(config, tags, **more)
+
+    def said(documents, extra):
+        tokens, lengths = padded(documents, extra)
+        marks = tokens % 2 + (tokens > 0)
+        lanes = torch.stack([marks * (tags > 0), *(tokens * factor % 40 for factor in (3, 5, 7))], dim=-1)
+        return model(tokens, lengths, lanes if affixes else marks if tags else None)
+
+    together = said(DOCUMENTS, extra=5)
+    assert together.shape == (len(DOCUMENTS), max(map(len, DOCUMENTS)) + 5, OUTPUTS)
+    for row, document in enumerate(DOCUMENTS):
+        alone = said([document], extra=0)[0]
+        torch.testing.assert_close(alone, together[row, : len(document)], atol=1e-6, rtol=0)
+    predicted = parameter_count(config, ROWS, OUTPUTS, tags, **more)
+    assert predicted == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+@pytest.mark.parametrize("config", [Lstm(embedding=4, hidden=6), Transformer(embedding=8, heads=2)], ids=repr)
+def test_what_stands_beside_a_word_matters(config, which):
+    model = built(config, 3, affix_rows=40, each_token=True)
+    tokens, lengths = padded([[7, 8]])
+    beside = torch.ones(1, 2, 4, dtype=torch.int64)
+    other = beside.clone()
+    other[0, 0, which] = 2
+    assert not torch.allclose(model(tokens, lengths, beside), model(tokens, lengths, other))
+
+
+@pytest.mark.parametrize("config", BAGS, ids=repr)
+def test_a_bag_says_nothing_of_each_word(config):
+    with pytest.raises(RecipeError, match="reads a bag of words"):
+        built(config, each_token=True)
 
 
 @pytest.mark.parametrize("config", [c for c in SEQUENCES if not isinstance(c, Cnn)] + SEQUENCES[1:2], ids=repr)

@@ -1,5 +1,6 @@
 """The loss over a large vocabulary, part by part: torch's own, to rounding."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -54,7 +55,7 @@ def test_places_where_nothing_is_asked_have_no_part():
     states, words, bias, _ = given(12)
     labels = torch.tensor([[3, -1, 4, -1, -1, 5], [-1, -1, -1, -1, -1, 1]])
     task = Language("masked", whole_text=False)
-    sums = task.empty_sums(2, keep=True)
+    sums = task.empty_sums(np.array([3, 1]), keep=True)
     spoken = Spoken(states.view(2, 6, -1), words, bias)
     task.add(sums, spoken, labels, torch.tensor([1, 0]).numpy())
     said = task.scores(sums)
@@ -69,7 +70,7 @@ def test_places_where_nothing_is_asked_have_no_part():
 
 def test_bits_per_byte_are_of_all_tokens_over_all_bytes():
     task = Language("causal", whole_text=True)
-    sums = task.empty_sums(1, keep=False)
+    sums = task.empty_sums(np.array([40]), keep=False)
     sums["loss"] += 100 * 0.6931471805599453
     sums["counts"] += torch.tensor([10, 40])
     said = task.scores(sums | {"bytes": torch.tensor(80)})

@@ -66,7 +66,7 @@ def test_two_ranks_add_up_to_one(task):
     wanted = torch.from_numpy(labels(task))
 
     def sums(shares):
-        found = task.empty_sums(DOCUMENTS, keep=True)
+        found = task.empty_sums(np.ones(DOCUMENTS), keep=True)
         for share in shares:
             task.add(found, said[share], wanted[share], share)
         return found
@@ -86,7 +86,7 @@ def test_two_ranks_add_up_to_one(task):
 
 
 def scored(task, said, wanted):
-    sums = task.empty_sums(DOCUMENTS, keep=False)
+    sums = task.empty_sums(np.ones(DOCUMENTS), keep=False)
     task.add(sums, said, torch.from_numpy(wanted), np.arange(DOCUMENTS))
     return task.scores(sums)
 

@@ -112,6 +112,13 @@ def test_all_that_a_record_names_is_in_it():
     assert "retired pages pending: not known (unsupported: Not Supported)" in tips
 
 
+def test_the_port_that_failed_has_its_whole_name():
+    cluster = sample.cluster(synthetic.with_rdma(2, state=synthetic.ok("DOWN"))(sample.eight_gpus()))
+    judged = health(finding("n0", "fail", "RDMA port mlx5_2/1 is DOWN", rule="rdma-down"))
+    root = drawn(cluster, judged)
+    assert {f"mlx5_{index}" for index in range(8)} <= set(words(root))
+
+
 def test_a_node_of_which_little_is_known_says_so():
     node = dataclasses.replace(sample.plain(), numa=())
     shown = words(drawn(sample.cluster(node)))

@@ -256,11 +256,22 @@ def test_a_second_one_of_the_same_node_is_refused():
     assert len(cluster.nodes) == 2 and len(cluster.problems) == 2
 
 
-def test_what_is_no_record_is_refused_with_the_place_where():
+@pytest.mark.parametrize(
+    "record, where",
+    [
+        (b'{"name":5}', "name"),
+        (b'{"name":"n1"', "the whole"),
+        (b'{"name":"n1","numa":' + 5000 * b"[" + b"}", "the whole"),
+        (b'"\xff"', "the whole"),
+        (b"", "the whole"),
+    ],
+    ids=["a wrong value", "cut off", "nested", "no UTF-8", "nothing"],
+)
+def test_what_is_no_record_is_refused_with_the_place_where(record, where):
     probe = Probe(2)
     with probe.head() as started:
-        with probe.member(1) as joined, pytest.raises(InfrastructureError, match="no record of a probe: name"):
-            joined.bring({"name": 5}, WAIT)
+        with probe.member(1) as joined, pytest.raises(InfrastructureError, match=f"no record of a probe: {where}"):
+            joined.bring(record, WAIT)
         cluster = probe.merge(started, wait=0.1)
     assert cluster.nodes[0].name == "n0"
     assert "was refused" in cluster.missing[0].why and "no record of a probe" in cluster.problems[0]
@@ -415,6 +426,45 @@ def test_a_thousand_nodes_at_once():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert [node.name for node in cluster.nodes] == [f"n{node}" for node in range(nodes)]
     assert (cluster.missing, cluster.problems) == ((), ())
+
+
+def test_a_clock_does_not_wait_for_all_the_records_that_came_before(monkeypatch):
+    reads, nodes = head.node_from_bytes, 100
+
+    def slowly(*what):
+        time.sleep(0.1)
+        return reads(*what)
+
+    monkeypatch.setattr(head, "node_from_bytes", slowly)
+    probe = Probe(nodes)
+    record = to_json(probe.record(1))
+    with probe.head() as started, contextlib.ExitStack() as open_ones, probe.member(1) as asking:
+        connections = [open_ones.enter_context(probe.stranger()) for _ in range(2, nodes)]
+        for node, connection in enumerate(connections, start=2):
+            connection.sendall(packed(probe.hello(node)))
+        until(lambda: len(started.here()) == nodes - 1)
+        for connection in connections:
+            connection.sendall(packed({"record": record}))
+        assert asking.skew(time.time).round_trip_seconds < member.ANSWER_SECONDS
+
+
+def test_who_brings_record_upon_record_is_refused():
+    probe = Probe(3)
+    record = packed({"record": to_json(probe.record(1))})
+    with probe.head() as started, probe.stranger() as double:
+        double.sendall(packed(probe.hello(1)) + 3 * record)
+        until(lambda: started.problems)
+        (problem,) = started.problems
+    assert "x (node 1, 127.0.0.1): refused: " in problem
+
+
+def test_a_record_counts_though_its_node_hung_up_at_once():
+    probe = Probe(2)
+    with probe.head() as started:
+        with probe.stranger() as hasty:
+            hasty.sendall(packed(probe.hello(1)) + packed({"record": to_json(probe.record(1))}))
+        cluster = probe.merge(started)
+    assert [node.name for node in cluster.nodes] == ["n0", "n1"]
 
 
 TORCHRUN = Place(launcher="torchrun", nodes=3)

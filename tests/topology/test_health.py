@@ -203,6 +203,14 @@ def test_a_node_that_did_not_answer_fails():
     assert "no record in 30 s" in health.findings[0].what
 
 
+def test_what_is_no_name_of_a_host_is_not_for_slurm_to_leave_out():
+    cluster = synthetic_cluster(2, {"n1": link_down})
+    gone = tuple(Missing(name=name, why="it did not call within 20 s") for name in ("node 3", "x#1", "b.site-2"))
+    health = judge(dataclasses.replace(cluster, missing=gone))
+    assert [health.verdicts[one.name] for one in gone] == ["fail"] * 3
+    assert exclude_line(health) == "--exclude=b.site-2,n1"
+
+
 def test_idle_links_and_normal_reasons_are_no_fault():
     """An idle GPU has PCIe 1; idleness and the power cap are how every GPU works."""
     node = with_gpu(0, throttle=ok(("idle", "power_cap")), pcie_generation=ok(1))(h100_node(0))

@@ -71,8 +71,8 @@ def test_no_shared_memory_at_all():
 def test_without_proc_every_fact_says_why():
     as_root()
     memory = said(asked("unshare", "--mount", *after("mount -t tmpfs none /proc"))).memory
-    assert (memory.total_bytes.value, memory.total_bytes.status) == (None, "absent")
-    assert memory.group_limit_bytes.status == "absent"  # not "unlimited": nobody looked
+    assert (memory.total_bytes.value, memory.total_bytes.status) == (None, "denied")
+    assert memory.group_limit_bytes.status == "denied"  # not "unlimited": nobody looked
     assert memory.open_files_limit.known
 
 

@@ -1,8 +1,10 @@
 """Network interfaces and RDMA ports: this machine's against `ip`, others' from composed recordings."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from cluster.topology.calls import call
 from cluster.topology.fact import Unread
 from cluster.topology.network import read_network
 from cluster.topology.source import Live, Recorder, Replay
+from tests.topology.asked import ROOT
 from tests.topology.composed_ports import Machine
 
 NDR = "400 Gb/sec (4X NDR)"
@@ -214,6 +217,48 @@ def test_where_sys_is_hidden_addresses_still_show():
     assert port.addresses.value == ("10.0.0.7/24",)
     assert port.kind.status == port.bus_id.status == port.numa_node.status == "absent"
     assert "/sys/class/net/eth0" in port.bus_id.why  # hidden, not "made by software"
+
+
+def other_network(*before):
+    """The record of a process in a network namespace of its own, where only what `before` makes exists."""
+    if os.geteuid() != 0:
+        pytest.skip("namespaces need root")
+    script = "\n".join([*before, 'exec "$@"'])
+    command = [sys.executable, "-c", ASKING]
+    words = ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", *command]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    if "unshare" in done.stderr:
+        pytest.skip(f"namespaces are refused here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+ASKING = """
+import json
+from cluster.topology.calls import call
+from cluster.topology.network import read_network
+from cluster.topology.node import Node, to_json
+from cluster.topology.source import Live
+print(json.dumps(to_json(Node(name="here", network=read_network(Live(call))))["network"]))
+"""
+
+
+def test_interfaces_are_those_of_this_network_whatever_sys_shows():
+    (port,) = other_network()["ports"]  # /sys is still that of the namespace before
+    assert port["name"] == "lo"
+    assert (port["state"]["status"], port["kind"]["status"]) == ("unsupported", "unsupported")
+    assert "another network namespace" in port["mtu_bytes"]["why"]
+    (port,) = other_network("mount -t sysfs sysfs /sys")["ports"]
+    assert (port["name"], port["state"]["value"], port["kind"]["value"]) == ("lo", "down", "loopback")
+
+
+def test_an_interface_of_the_same_name_in_another_network():
+    machine = Machine().interface("eth0")
+    machine.on_bus("eth0", "0000:1b:00.0", "mlx5_core")
+    answers = machine.replay()._answers
+    for mac, kind in (("02:00:00:00:00:01", "physical"), ("02:00:00:00:00:02", None)):
+        (port,) = read_network(Replay(answers | {"call interfaces": {"value": {"eth0": mac}}})).ports
+        assert port.name == "eth0" and (port.kind.value, port.mac.known) == (kind, kind is not None)
 
 
 def test_a_machine_that_answers_nothing():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -87,6 +88,32 @@ def test_a_cable_is_out(nodes):
     assert [missing["name"] for missing in cluster["missing"]] == ["node 2"]
     code, out, err = ended(cut_off)
     assert (code, out) == (75, "") and "10.77.0.10" in err and "firewall" in err
+
+
+def test_who_is_missing_is_reported_with_code_0_and_judged_with_75(nodes):
+    two = nodes(2)
+    alone = [("probe",), ("check", "--node")]
+    told = {words[0]: ended(two.probe(0, 2, *words, "--wait", "1", module=("-m", "launch"))) for words in alone}
+    assert told["probe"][0] == 0 and "node 1 gave no answer: it did not call within 1 s" in told["probe"][1]
+    assert told["check"][0] == 75 and "node 1: fail" in told["check"][1]
+    assert not any("--exclude" in out for _, out, _ in told.values())  # `node 1` is no name that Slurm knows
+
+
+def test_a_file_of_a_probe_that_was_killed_does_no_harm_to_the_next(nodes, tmp_path):
+    two, folder = nodes(2), tmp_path / "data"
+    folder.mkdir()
+    killed = two.probe(0, 2, "--folder", f"data={folder}", "--wait", "60")
+    end = time.monotonic() + SECONDS
+    while not list(folder.iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    (left,) = folder.iterdir()
+    assert left.name.startswith(".muster-probe-") and left.stat().st_size == 0
+    cluster = record_of([two.probe(node, 2, "--folder", f"data={folder}") for node in range(2)])
+    assert [fact["shared"]["value"] for node in cluster["nodes"] for fact in node["storage"]].count(False) == 0
+    assert list(folder.iterdir()) == [left]
 
 
 GARBAGE = """

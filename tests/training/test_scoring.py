@@ -20,6 +20,7 @@ def scores_here(folder, model, tokens):
     from cluster.plan.plan import make_plan
     from cluster.tasks.classify import Classify
     from cluster.training.parallel import environment, machine, started
+    from cluster.training.pulse import Pulse
     from cluster.training.scoring import evaluate
 
     config = Mlp(hidden=(16,)) if model == "mlp" else Lstm(embedding=8, hidden=16)
@@ -31,7 +32,7 @@ def scores_here(folder, model, tokens):
         torch.manual_seed(7)
         network = build_model(config, 40, 3)
         reader = ShardReader(Path(folder), "test")
-        figures = evaluate(network, Classify(["a", "b", "c"]), reader, world, plan, tokens)
+        figures = evaluate(network, Classify(["a", "b", "c"]), reader, world, plan, tokens, Pulse())
     return figures
 
 

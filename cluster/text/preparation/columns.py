@@ -18,6 +18,8 @@ from cluster.text.preparation.truth import Truth
 from cluster.text.tokens.numbering import Numbers
 
 RECORDED_REJECTED = 1000
+MOST_TARGETS = 4096
+"""Labels of words: an evaluation counts each pair of them."""
 TYPES = {
     "slots": np.int8, "labels": np.int64, "label_counts": np.uint32, "targets": np.float64, "same": np.int64,
     "keys": np.uint64, "groups": np.uint64,
@@ -145,6 +147,16 @@ def place(columns: Columns, data: Data, task: TaskKind, rows_at_once: int) -> tu
         raise DataError(
             f"the training split has one label only, {labels[0]!r} (field {data.label!r}): "
             "a classifier needs two or more."
+        )
+    if task == "tag" and len(labels) < 2:
+        raise DataError(
+            f"every word of the training split has the same label, {labels[0]!r} (field {data.label!r}): a tagger "
+            "needs two or more."
+        )
+    if task == "tag" and len(labels) > MOST_TARGETS:
+        raise DataError(
+            f"the words of the training split have {len(labels):,} different labels (field {data.label!r}); there can "
+            f"be {MOST_TARGETS:,}. Does the field hold labels?"
         )
     if task == "multilabel" and not labels:
         raise DataError(

@@ -18,9 +18,10 @@ from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejecti
 from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
 from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
-from cluster.text.preparation.truth import TruthTally, class_numbers, truth_of
+from cluster.text.preparation.truth import MOST_LABELS, Truth, TruthTally, class_numbers, truth_of
 from cluster.text.raw.read import blocks, parse
 from cluster.text.tokens import pieces
+from cluster.text.tokens.given import Input, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.text.tokens.weights import inverse_document_frequency
 
@@ -35,7 +36,7 @@ def fit_encoder(
     text: Text,
     folder: Path,
     words_at_once: int,
-    marked: bool = False,
+    takes: Input = "text",
 ) -> tuple[Encoder, int]:
     """Vocabulary and idf of the training split, and how many distinct words it has. Raises DataError, RecipeError.
 
@@ -44,7 +45,7 @@ def fit_encoder(
     counted = _count(parts, columns, places_N, WordCounts(folder, words_at_once))
     if text.tokens == "bpe":
         learned = pieces.learn({one.word: one.times for one in counted}, text)
-        encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned, marked)
+        encoder = Encoder(text, learned.words, np.zeros(len(learned.words)) if _idf(text) else None, learned, takes)
         if _idf(text):
             encoder = Encoder(text, learned.words, _idf_of_pieces(parts, columns, places_N, encoder), learned)
         return encoder, counted.distinct
@@ -58,7 +59,7 @@ def fit_encoder(
     if _idf(text):
         found = np.array([one.documents for one in kept], dtype=np.int64)
         idf = inverse_document_frequency(found, int(np.count_nonzero(places_N == TRAIN)))
-    return Encoder(text, [one.word for one in kept], idf, marked=marked), counted.distinct
+    return Encoder(text, [one.word for one in kept], idf, takes=takes), counted.distinct
 
 
 def _idf(text: Text) -> bool:
@@ -93,7 +94,7 @@ def _idf_of_pieces(
     for index, path in enumerate(parts):
         part = Part(path, "tokens", "lengths", "cut", "words")
         train = part.numbered.chosen(places_N[columns.of_part(index)] == TRAIN)
-        tokens, lengths, _ = encoder.looked_up(train, encoder.table(part.items("words")))
+        tokens, lengths, _, _ = encoder.looked_up(train, encoder.table(part.items("words")))
         frequencies += _documents_with(tokens, lengths, encoder.rows)
     return inverse_document_frequency(frequencies[-len(encoder.words) :], int(np.count_nonzero(places_N == TRAIN)))
 
@@ -123,12 +124,29 @@ def write_splits(
                 if not chosen.any():
                     continue
                 encoded, wanted = encoder.documents(numbered.chosen(chosen), table), truth.chosen(chosen)
-                column = wanted.column(task, classes, len(labels))
-                writer.append(encoded.tokens, encoded.lengths, column, part["sources"][chosen], encoded.beside)
+                _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
                 tallies[index].truth.add(wanted, columns.label_names)
                 tallies[index].add(encoded)
         entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
     return entries, {SPLITS[index]: tally.report(labels) for index, tally in tallies.items()}
+
+
+def _append(
+    writer: SplitWriter,
+    encoded: Documents,
+    wanted: Truth,
+    classes: npt.NDArray[np.int64],
+    count: int,
+    task: TaskKind,
+    sources: npt.NDArray[np.uint64],
+) -> None:
+    """Some documents with what is to be predicted of them; name i is class `classes[i]` of `count`."""
+    if task == "tag":
+        column, targets = wanted.of_tokens(classes, encoded)
+        writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside, targets)
+    else:
+        column = wanted.column(task, classes, count)
+        writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside)
 
 
 def _writer(folder: Path, encoder: Encoder, task: TaskKind, classes: int) -> Callable[[str], SplitWriter]:
@@ -139,6 +157,7 @@ def _writer(folder: Path, encoder: Encoder, task: TaskKind, classes: int) -> Cal
             vocabulary_rows=encoder.rows,
             layout="bag" if encoder.weighted else "sequence",
             tag_rows=len(encoder.tags) + 1 if encoder.tagged else 0,
+            affixes=encoder.text.affixes,
             task=task,
             classes=classes,
         )
@@ -178,6 +197,7 @@ def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[
         "task": task,
         "labels": list(labels),
         "tags": encoder.tags,
+        "affixes": encoder.text.affixes,
     }
 
 
@@ -195,11 +215,11 @@ def encode_files(
                 rejected += len(bad)
                 told = bad[: RECORDED_REJECTED - len(first_rejected)]
                 first_rejected += [(row.file, row.line, row.reason) for row in told]
-                encoded = encoder.encode([row.text for row in rows])
-                truth, names = truth_of(rows)
-                column = truth.column(task, class_numbers(names, labels), len(labels))
+                tagging = task == "tag"
+                encoded = encoder.encode([Words(row.words, row.predicate) if tagging else row.text for row in rows])
+                truth, names = truth_of(rows, encoder.text.max_tokens if tagging else MOST_LABELS)
                 sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
-                writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside)
+                _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)
                 tally.truth.add(truth, names)
                 tally.add(encoded)
         refuse_bad_rows(rejected, first_rejected, rows_read, data.bad_rows)

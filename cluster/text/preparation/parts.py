@@ -29,9 +29,10 @@ from cluster.data.durable import write_atomically
 from cluster.errors import InfrastructureError
 from cluster.text.keys import text_key
 from cluster.text.preparation.budget import Budget
-from cluster.text.preparation.truth import truth_of
-from cluster.text.raw.read import Block, parse, size_bytes
+from cluster.text.preparation.truth import MOST_LABELS, truth_of
+from cluster.text.raw.read import Block, Row, parse, size_bytes
 from cluster.text.tokens.found import Splits
+from cluster.text.tokens.given import GIVEN, GivenWords, Words, input_of
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -66,10 +67,10 @@ class Made:
 class Part:
     """Arrays of a finished part, those named or all; opened and closed at once. Raises what a damaged zip file raises.
 
-    `tokens` u32 [N] into `words` and, with `text.tags`, `tags` u8 [N]; `lengths` u32 [B]; `labels` i64 [M] into
-    `label_names`, of all documents one after the other, and how many each has, `label_counts` u32 [B]; `targets` f64
-    [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]: was the document
-    longer than `text.max_tokens`?
+    `tokens` u32 [N] into `words` and, if there are any, `tags` [N] (u8, or u64 with affixes); `lengths` u32 [B];
+    `labels` i64 [M] into `label_names`, of all documents one after the other, and how many each has, `label_counts` u32
+    [B]; `targets` f64 [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]:
+    was the document longer than `text.max_tokens`?
     """
 
     def __init__(self, path: Path, *names: str) -> None:
@@ -90,12 +91,15 @@ class Part:
         return items
 
 
-def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) -> Made:
+def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits | GivenWords) -> Made:
     """Reads, tokenizes and writes one part."""
     rows, rejected = parse(job.block, data, task)
-    numbered, words = number((row.text for row in rows), splits, text)
-    truth, names = truth_of(rows)
-    keys = _keys(row.text for row in rows)
+    if isinstance(splits, GivenWords):
+        numbered, words = splits.number(Words(row.words, row.predicate) for row in rows)
+    else:
+        numbered, words = number((row.text for row in rows), splits, text)
+    truth, names = truth_of(rows, text.max_tokens if task == "tag" else MOST_LABELS)
+    keys = _keys(row.identity for row in rows)
     arrays: dict[str, Any] = {
         "tokens": numbered.tokens_N,
         "lengths": numbered.lengths_B,
@@ -105,7 +109,7 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) 
         "targets": truth.targets_B,
         "sources": np.array([(job.source << 40) + row.line for row in rows], dtype=np.uint64),
         "keys": keys,
-        "groups": _keys(row.group for row in rows) if data.group else keys,
+        "groups": _keys(_group(row, data) for row in rows) if data.group or task == "tag" else keys,
         "words": _json(words),
         "label_names": _json(names),
         "rejected": _json([[bad.file, bad.line, bad.reason] for bad in rejected]),
@@ -116,6 +120,11 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits) 
     np.savez(file, **arrays)
     write_atomically(job.target, file.getvalue())
     return Made(len(rows) + len(rejected), job.share_read, splits.by_spacy)
+
+
+def _group(row: Row, data: Data) -> str:
+    """What rows have in common that stay on one side of a split: a sentence does, whichever word of it is marked."""
+    return row.group if data.group else row.text
 
 
 def make_parts(
@@ -135,7 +144,7 @@ def make_parts(
     if workers == 0:
         splits = None
         for job in missing:
-            splits = splits or splits_of(text, budget.chunks)
+            splits = splits or _numbers_with(data, text, task, budget.chunks)
             done(make_part(job, data, text, task, splits))
         return
     # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
@@ -196,13 +205,19 @@ def spacy_without_torch(text: Text) -> None:
 def _work(job: Job) -> Made:
     assert _worker is not None
     data, text, task = _worker
-    return make_part(job, data, text, task, _splits(text, Budget(data.memory_mib).chunks))
+    return make_part(job, data, text, task, _once(data, text, task))
 
 
 @functools.cache
-def _splits(text: Text, chunks: int) -> Splits:
+def _once(data: Data, text: Text, task: TaskKind) -> Splits | GivenWords:
     """Not made by the initializer: what is raised there ends a pool without saying why."""
-    return splits_of(text, chunks)
+    return _numbers_with(data, text, task, Budget(data.memory_mib).chunks)
+
+
+def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int) -> Splits | GivenWords:
+    """What finds the tokens of rows. Raises RecipeError."""
+    takes = input_of(data, task)
+    return GivenWords(text, marked=takes == "predicate") if takes in GIVEN else splits_of(text, chunks)
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

@@ -77,4 +77,5 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
         if unknown := split["unknown_labels"]:
             named = ", ".join(f"{label!r} ({count:,})" for label, count in list(unknown.items())[:10])
             count = sum(unknown.values())
-            yield f"{name}: {count:,} documents have labels that training lacks, and count as wrong: {named}"
+            which = "words" if "labelled_words" in split else "documents"
+            yield f"{name}: {count:,} {which} have labels that training lacks, and count as wrong: {named}"

@@ -1,4 +1,4 @@
-"""What is to be predicted of each document: labels as numbers into a list of names, or a number.
+"""What is to be predicted of each document: labels as numbers into a list of names (to tag, one a word), or a number.
 
 B documents, M labels of all of them together, C classes.
 """
@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import TaskKind
+from cluster.data.manifest import FIRST_TARGET, NO_TARGET
 from cluster.errors import DataError
 from cluster.text.preparation.splits import in_order
 from cluster.text.raw.rows import Row
 from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbers
+from cluster.text.tokens.pipeline import Documents
 
 UNSEEN = -1
+MOST_LABELS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ class Truth:
                 return np.zeros(self.counts_B.size, dtype=np.int64)
             case "regress":
                 return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
-            case "multilabel":
+            case "multilabel" | "tag":
                 ends = np.cumsum(self.counts_B, dtype=np.int64)
                 spans = zip((ends - self.counts_B).tolist(), ends.tolist(), strict=True)
-                sets = (np.sort(self.labels_M[first:last]).tobytes() for first, last in spans)
-                digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in sets)
+                each = (self.labels_M[first:last] for first, last in spans)
+                told = (np.sort(one) if task == "multilabel" else one for one in each)
+                digests = b"".join(hashlib.blake2b(one.tobytes(), digest_size=8).digest() for one in told)
                 return np.frombuffer(digests, dtype=np.int64)
             case _:
                 assert_never(task)
@@ -58,7 +62,7 @@ class Truth:
         """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
 
         i32 [B] (classify), f64 [B] (regress), u8 [B, C] of 0 and 1 without the unseen labels (multilabel), u32 [B], the
-        bytes of the texts (language).
+        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`.
         """
         match task:
             case "classify":
@@ -73,15 +77,30 @@ class Truth:
                 found = numbers[self.labels_M]
                 column[rows[found >= 0], found[found >= 0]] = 1
                 return column
+            case "tag":
+                return self.counts_B
             case _:
                 assert_never(task)
 
+    def of_tokens(
+        self, numbers: npt.NDArray[np.int64], documents: Documents
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
+        """To tag: how many tokens of each document have a label [B], and the label of each token as shards hold it: the
+        first piece of a word carries it, the others have none."""
+        stored = (numbers[self.labels_M] + FIRST_TARGET).astype(np.uint16)
+        targets = stored if documents.words is None else stored[documents.words]
+        targets = np.where(documents.begins_word, targets, np.uint16(NO_TARGET))
+        of_document = np.repeat(np.arange(documents.lengths.size), documents.lengths)
+        counts = np.bincount(of_document[targets != NO_TARGET], minlength=documents.lengths.size)
+        return counts.astype(np.uint32), targets
 
-def truth_of(rows: Sequence[Row]) -> tuple[Truth, list[str]]:
-    """What the rows say, and the names of their labels in the order of their first appearance."""
+
+def truth_of(rows: Sequence[Row], most_labels: int = MOST_LABELS) -> tuple[Truth, list[str]]:
+    """What the rows say, and the names of their labels in the order of their first appearance; of each row so many
+    labels at most."""
     names = Numbers()
-    labels = [names[encodable(label)] for row in rows for label in row.labels]
-    counts = np.array([len(row.labels) for row in rows], dtype=np.uint32)
+    labels = [names[encodable(label)] for row in rows for label in row.labels[:most_labels]]
+    counts = np.array([min(len(row.labels), most_labels) for row in rows], dtype=np.uint32)
     targets = np.array([row.target for row in rows], dtype=np.float64)
     return Truth(np.array(labels, dtype=np.int64), counts, targets), list(names)
 
@@ -123,6 +142,8 @@ class TruthTally:
             "labels": {name: self._labels[name] for name in classes if name in self._labels},
             "unknown_labels": {name: self._labels[name] for name in unknown},
         }
+        if self._task == "tag":
+            report["labelled_words"] = self._labels.total()
         if self._task == "multilabel":
             report["unlabelled"] = self._unlabelled
         if self._task == "regress":

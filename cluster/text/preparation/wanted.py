@@ -13,10 +13,17 @@ from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
 from cluster.text.raw.sources import told_by_place
+from cluster.text.tokens.given import Input, input_of
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
 
 NOTHING_CUT = 2**31 - 1
 """`text.max_tokens` of a language model: no file of one text is as long."""
+INPUTS: dict[Input, str] = {
+    "text": "texts",
+    "language": "texts behind marks, as language models do",
+    "words": "words that are given",
+    "predicate": "words of which one is marked as the predicate",
+}
 PREPARE_VERSION = 3
 """Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
 
@@ -72,12 +79,13 @@ def wanted_by(recipe: Recipe) -> Wanted:
             f"model.start_from = {recipe.model.start_from!r}: its vocabulary is used, so all of [text] but max_tokens "
             f"must be as it was there. Change these, or leave out model.start_from:{told}"
         )
-    if before.marked != (recipe.task.kind == "language"):
+    takes = input_of(recipe.data, recipe.task.kind)
+    if before.takes != takes:
         raise RecipeError(
-            f"model.start_from = {recipe.model.start_from!r}: language models have rows of their own in the "
-            "vocabulary, so one begins with another alone. Leave out model.start_from, or name a run of the same kind."
+            f"model.start_from = {recipe.model.start_from!r}: that run reads {INPUTS[before.takes]}, this recipe "
+            f"{INPUTS[takes]}. Begin with a run of the same kind, or leave out model.start_from."
         )
-    encoder = Encoder(text, before.words, before.idf, before.pieces, before.marked)
+    encoder = Encoder(text, before.words, before.idf, before.pieces, takes)
     encoder.tools = before.tools
     digest = hashlib.sha256((folder / ENCODER).read_bytes()).hexdigest()
     return Wanted(recipe.data, text, recipe.task.kind, encoder, digest, objective)
@@ -100,6 +108,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "splits": own,
         "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
         "bad_rows": data.bad_rows,
+        "tagging": [data.columns, data.brackets, data.roles, data.predicate] if wanted.task == "tag" else None,
         "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -15,13 +15,15 @@ from cluster.errors import DataError
 LINE_LIMIT_BYTES = 64 << 20
 """A longer line is not read into memory."""
 
-Kind = Literal["jsonl", "json", "csv", "tsv", "txt", "parquet", "arrow"]
+Kind = Literal["jsonl", "json", "csv", "tsv", "txt", "conllu", "conll", "parquet", "arrow"]
 
 _PACKINGS = ("", ".gz", ".zst")
 # parquet and arrow compress within; `.arrow` is what `datasets` saves
 _EXTENSIONS: dict[str, tuple[Kind, str]] = {
     **{
-        f".{kind}{packing}": (kind, packing) for kind in ("jsonl", "json", "csv", "tsv", "txt") for packing in _PACKINGS
+        f".{kind}{packing}": (kind, packing)
+        for kind in ("jsonl", "json", "csv", "tsv", "txt", "conllu", "conll")
+        for packing in _PACKINGS
     },
     ".parquet": ("parquet", ""),
     ".arrow": ("arrow", ""),

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 from cluster.config.schema import Data, TaskKind
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.raw import columnar
+from cluster.text.raw import columnar, conll
 from cluster.text.raw.arrays import elements, is_array
 from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines
 from cluster.text.raw.plain import label_of, whole
-from cluster.text.raw.rows import Row, Values, json_row, pick, txt_row, values_row
+from cluster.text.raw.rows import Row, Values, json_row, pick, sentence_rows, txt_row, values_row
 from cluster.text.raw.sources import resolve, told_by_place
 from cluster.text.raw.tables import column_names, table
 
@@ -27,6 +27,7 @@ __all__ = [  # what lives in the neighbouring files is part of reading, too
     "JsonlBlock",
     "Rejected",
     "Row",
+    "SentencesBlock",
     "TxtBlock",
     "ValuesBlock",
     "blocks",
@@ -79,8 +80,19 @@ class TxtBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class SentencesBlock:
+    """Raw sentences of a file of words in columns, each with its first line."""
+
+    file: str
+    kind: conll.Kind
+    numbers: tuple[int, ...]
+    rows: tuple[bytes, ...]
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ValuesBlock:
-    """Text, label and group of the rows of a table or of a JSON array, each with its first line or its number.
+    """Text, label, group and predicate of the rows of a table or of a JSON array, each with its first line or number.
 
     Bytes that are no UTF-8 are surrogates here; `parse` rejects their rows.
     """
@@ -100,7 +112,7 @@ class FilesBlock:
     rows: tuple[bytes | None, ...]
 
 
-Block = JsonlBlock | TxtBlock | ValuesBlock | FilesBlock
+Block = JsonlBlock | TxtBlock | SentencesBlock | ValuesBlock | FilesBlock
 T = TypeVar("T", bytes, Values)
 Found = Iterator[tuple[int, T | str, int]]
 """First line (or number), the row or why there is none, size in bytes."""
@@ -178,6 +190,11 @@ def _cut(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
             for numbers, objects, rejected in _gathered(str(path), _lines(path), rows_per_block):
                 yield JsonlBlock(str(path), numbers, objects, rejected)
             return
+        case "conllu" | "conll" as kind:
+            conll.refuse_unknown_columns(path, kind, data)
+            for numbers, found, rejected in _gathered(str(path), conll.sentences(path), rows_per_block):
+                yield SentencesBlock(str(path), kind, numbers, found, rejected)
+            return
         case "csv" | "tsv":
             values = _table_values(path, data)
         case "parquet" | "arrow":
@@ -190,9 +207,14 @@ def _cut(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
 
 def size_bytes(block: Block) -> int:
     """About how much memory the rows of a block take."""
-    return sum(
-        len(row[0]) if isinstance(row, tuple) and isinstance(row[0], str) else len(row or b"") for row in block.rows
-    )
+    return sum(_size(row[0]) if isinstance(row, tuple) else len(row or b"") for row in block.rows)
+
+
+def _size(text: Any) -> int:
+    """Of a text, or of a list of words."""
+    if isinstance(text, list):
+        return sum(len(word) for word in text if isinstance(word, str))
+    return len(text) if isinstance(text, str) else 0
 
 
 def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rejected]]:
@@ -200,10 +222,12 @@ def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rej
 
     A label may be a string (white space around it goes), a whole number (`3` and `3.0` are "3") or a boolean; for
     multilabel a list of these, or a string of several with `data.label_separator` between them. To regress takes a
-    number, or a string that is one.
+    number, or a string that is one; to tag a list of labels for a list of words.
     """
     if isinstance(block, FilesBlock):
         return _parse_files(block, data, task)
+    if isinstance(block, SentencesBlock):
+        return _parse_sentences(block, data, task)
     match block:
         case JsonlBlock():
             read = [json_row(number, line, data, task) for number, line in zip(block.numbers, block.rows, strict=True)]
@@ -234,6 +258,19 @@ def _parse_files(block: FilesBlock, data: Data, task: TaskKind) -> tuple[list[Ro
             rows.append(row)
         else:
             rejected.append(Rejected(file, 1, row))
+    return rows, rejected
+
+
+def _parse_sentences(block: SentencesBlock, data: Data, task: TaskKind) -> tuple[list[Row], list[Rejected]]:
+    """A sentence may make several rows, and a heading none."""
+    rows, rejected = [], list(block.rejected)
+    for number, raw in zip(block.numbers, block.rows, strict=True):
+        found = sentence_rows(number, raw, block.kind, data, task)
+        if isinstance(found, str):
+            rejected.append(Rejected(block.file, number, found))
+        else:
+            rows += found
+    rejected.sort(key=lambda bad: bad.line)
     return rows, rejected
 
 
@@ -281,11 +318,12 @@ def _array_values(path: Path, data: Data) -> Found[Values]:
 
 
 def _columnar_values(path: Path, data: Data) -> Found[Values]:
-    wanted = [name for name in (data.text, data.label, data.group) if name]
+    wanted = [name for name in (data.text, data.label, data.group, data.predicate) if name]
     _require(path, columnar.column_names(path), data)
     for number, values in columnar.rows(path, wanted):
         found = dict(zip(wanted, values, strict=True))
-        yield number, *_sized((found[data.text], found.get(data.label, ""), found.get(data.group, "")))
+        given = (found[data.text], found.get(data.label, ""), found.get(data.group, ""), found.get(data.predicate))
+        yield number, *_sized(given)
 
 
 def _table_values(path: Path, data: Data) -> Found[Values]:
@@ -297,11 +335,11 @@ def _table_values(path: Path, data: Data) -> Found[Values]:
             columns = _columns(path, column_names(path, cells), data)
         else:
             text, label, group = (cells[column] if column >= 0 else "" for column in columns)
-            yield first_line, (text, label, group), len(text)
+            yield first_line, (text, label, group, None), len(text)
 
 
 def _sized(values: Values | str) -> tuple[Values | str, int]:
-    return values, len(values[0]) if isinstance(values, tuple) and isinstance(values[0], str) else 0
+    return values, _size(values[0]) if isinstance(values, tuple) else 0
 
 
 def _columns(path: Path, names: list[str], data: Data) -> tuple[int, int, int]:
@@ -313,7 +351,12 @@ def _columns(path: Path, names: list[str], data: Data) -> tuple[int, int, int]:
 
 def _require(path: Path, names: list[str], data: Data) -> None:
     """Raises DataError unless each column that `data` names is there once."""
-    wanted = {"data.text": data.text, "data.label": data.label, "data.group": data.group}
+    wanted = {
+        "data.text": data.text,
+        "data.label": data.label,
+        "data.group": data.group,
+        "data.predicate": data.predicate,
+    }
     missing = [f"{setting} = {name!r}" for setting, name in wanted.items() if name and name not in names]
     if missing:
         hint = ""

@@ -1,4 +1,5 @@
-"""What is to be predicted: texts from arguments, a file or standard input, read lazily, bad lines as values."""
+"""What is to be predicted: texts, or lists of words, from arguments, a file or standard input, read lazily, bad lines
+as values."""
 
 import json
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, assert_never
 
 from cluster.errors import DataError
-from cluster.text.raw import columnar
+from cluster.text.raw import columnar, conll
 from cluster.text.raw.arrays import elements, is_array
 from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines, lines_of
 from cluster.text.raw.tables import column_names, table
@@ -22,6 +23,8 @@ class Request:
     text: str = ""
     fields: dict[str, Any] | None = None
     error: str = ""
+    words: tuple[str, ...] = ()
+    """Those of the text, if they were given one by one."""
 
 
 def from_arguments(texts: Sequence[str]) -> Iterator[Request]:
@@ -57,6 +60,8 @@ def from_file(path: Path, field: str | None) -> Iterator[Request]:
             return _table_requests(path, name)
         case "parquet" | "arrow":
             return _columnar_requests(path, name)
+        case "conllu" | "conll" as kind:
+            return _sentence_requests(path, kind, name)
         case unknown:
             assert_never(unknown)
 
@@ -100,6 +105,8 @@ def _request(number: int, fields: dict[str, Any], field: str) -> Request:
         there = ", ".join(map(repr, list(fields)[:8])) or "none"
         return Request(number, error=f"no field {field!r} (there are: {there}); --field names another")
     text = fields[field]
+    if isinstance(text, list) and text and all(isinstance(word, str) and word.strip() for word in text):
+        return Request(number, " ".join(text), fields, words=tuple(text))
     if not isinstance(text, str) or not text.strip():
         return Request(number, error=f"field {field!r} is not a string with text in it")
     return Request(number, text, fields)
@@ -123,6 +130,20 @@ def _table_requests(path: Path, field: str) -> Iterator[Request]:
         else:
             names = column_names(path, cells)
             _require(path, names, field)
+
+
+def _sentence_requests(path: Path, kind: conll.Kind, field: str) -> Iterator[Request]:
+    for number, found, _ in conll.sentences(path):
+        if isinstance(found, str):
+            yield Request(number, error=found)
+            continue
+        try:
+            words = conll.words_of(number, found, kind, field)
+        except conll.BadSentence as bad:
+            yield Request(number, error=str(bad))
+            continue
+        if words:
+            yield Request(number, " ".join(words), words=tuple(words))
 
 
 def _columnar_requests(path: Path, field: str) -> Iterator[Request]:

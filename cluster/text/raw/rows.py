@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 from cluster.config.schema import Data, TaskKind
+from cluster.text.raw import conll
 
-Values = tuple[Any, Any, Any]
-"""Text, label and group of a row as its file has them, typed as JSON types them; group is "" if none is asked for."""
+Values = tuple[Any, Any, Any, Any]
+"""Text, label, group and predicate of a row as its file has them, typed as JSON types them; group is "" and predicate
+None if none is asked for."""
 
-Labelled = Literal["classify", "multilabel", "regress"]
+Labelled = Literal["classify", "multilabel", "regress", "tag"]
 """Tasks whose rows have a label."""
 
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
@@ -22,6 +24,7 @@ _KINDS = {str: "a string", bool: "a boolean", int: "a number", float: "a number"
 # what `float` takes is more than what people write: "1_000", "nan", digits of other scripts
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
+NO_PREDICATE = -1
 _LABEL = "__label__"
 # fastText's words end at these, and nowhere else (github.com/facebookresearch/fastText, Dictionary::readWord)
 _LABELS = re.compile(r"(?:^|(?<=[ \t\r\v\f\n\0]))__label__([^ \t\r\v\f\n\0]*)[ \t\r\v\f\n\0]*")
@@ -35,11 +38,21 @@ class Row:
     """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
     labels: tuple[str, ...]
-    """Exactly one to classify; any number, none twice, for multilabel; none to regress or for language."""
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress or for language; one a word to
+    tag."""
     target: float
     """The number to predict (regress); bytes of the text (language); else 0."""
     group: str
     """Empty without one."""
+    words: tuple[str, ...] = ()
+    """Those of the text, to tag; else none."""
+    predicate: int = NO_PREDICATE
+    """The place of the marked word, from 0."""
+
+    @property
+    def identity(self) -> str:
+        """What rows that say the same have in common: the text, and which of its words is marked."""
+        return self.text if self.predicate == NO_PREDICATE else f"{self.text} {self.predicate}"
 
 
 class _Bad(Exception):
@@ -80,13 +93,26 @@ def txt_row(number: int, line: bytes, label: str | None, data: Data, task: TaskK
                 raise _Bad(
                     f"no number to predict: {label!r} is none. A line of text has it as {_LABEL}2.5 before the text"
                 )
-            return _row(number, (text, label, ""), data, task, "invalid UTF-8")
+            return _row(number, (text, label, "", None), data, task, "invalid UTF-8")
         found: list[str] = _LABELS.findall(text)
         if not found:
             raise _Bad(f"no {_LABEL}, which the file's first line has")
         value = _one(found) if task != "multilabel" else found
-        return _row(number, (_LABELS.sub("", text), value, ""), data, task, "invalid UTF-8")
+        return _row(number, (_LABELS.sub("", text), value, "", None), data, task, "invalid UTF-8")
     except _Bad as bad:
+        return str(bad)
+
+
+def sentence_rows(number: int, raw: bytes, kind: conll.Kind, data: Data, task: TaskKind) -> list[Row] | str:
+    """The rows of a sentence in columns, or what is wrong with it."""
+    if task != "tag":
+        return f'a file of words with labels; only task.kind = "tag" reads it, and this is "{task}"'
+    try:
+        return [
+            _row(one.line, (one.words, one.labels, "", one.predicate), data, task, "a lone surrogate")
+            for one in conll.tagged(number, raw, kind, data)
+        ]
+    except (_Bad, conll.BadSentence) as bad:
         return str(bad)
 
 
@@ -103,14 +129,21 @@ def pick(fields: Any, data: Data) -> Values | str:
 def _picked(fields: dict[str, Any], data: Data) -> Values:
     group = _value(fields, data.group) if data.group else ""
     label = _value(fields, data.label) if data.label else ""
-    return _value(fields, data.text), label, group
+    predicate = _value(fields, data.predicate) if data.predicate else None
+    return _value(fields, data.text), label, group, predicate
 
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
-    text, label, group = values
+    text, label, group, predicate = values
+    words: tuple[str, ...] = ()
+    if task == "tag":
+        words = _words(text, data.text)
+        text = " ".join(words)
     if not isinstance(text, str):
         raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
     labels, target = ((), 0.0) if task == "language" else _aim(label, data, task)
+    if task == "tag" and len(labels) != len(words):
+        raise _Bad(f"{len(words)} words (field {data.text!r}), but {len(labels)} labels (field {data.label!r})")
     group = _name(group, data.group)
     for name, value in ((data.text, text), *((data.label, one) for one in labels), (data.group, group)):
         if not _is_unicode(value):
@@ -119,7 +152,34 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         raise _Bad(f"empty text (field {data.text!r})")
     if not all(labels):
         raise _Bad(f"empty label (field {data.label!r})")
-    return Row(number, text, labels, float(len(text.encode())) if task == "language" else target, group)
+    if task == "language":
+        target = float(len(text.encode()))
+    marked = NO_PREDICATE if predicate is None else _place(predicate, data.predicate, len(words))
+    return Row(number, text, labels, target, group, words, marked)
+
+
+def _words(value: Any, name: str) -> tuple[str, ...]:
+    """A list of words, none of them white space alone."""
+    if not isinstance(value, list):
+        raise _Bad(f"field {name!r} is {_shown(value)}, not a list of words")
+    for place, word in enumerate(value):
+        if not isinstance(word, str) or not word.strip():
+            what = _shown(word) if not isinstance(word, str) else "without a letter or sign"
+            raise _Bad(f"word {place} of field {name!r} is {what}")
+    if not value:
+        raise _Bad(f"field {name!r} holds no word")
+    return tuple(value)
+
+
+def _place(value: Any, name: str, words: int) -> int:
+    """The place of a word among so many."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Bad(f"field {name!r} is {_shown(value)}, not the place of the predicate among the words")
+    if not 0 <= value < words:
+        raise _Bad(f"field {name!r} is {value}, but the {words} words stand at 0 to {words - 1}")
+    return value
 
 
 def _aim(label: Any, data: Data, task: Labelled) -> tuple[tuple[str, ...], float]:
@@ -135,6 +195,11 @@ def _aim(label: Any, data: Data, task: Labelled) -> tuple[tuple[str, ...], float
             return _names(label, data), 0.0
         case "regress":
             return (), _target(label, data.label)
+        case "tag" if not isinstance(label, list):
+            raise _Bad(f"field {data.label!r} is {_shown(label)}, not a list of labels, one a word")
+        case "tag":
+            wanted = "a list of strings, whole numbers and booleans"
+            return tuple(_name(one, data.label, wanted, "holds") for one in label), 0.0
         case _:
             assert_never(task)
 

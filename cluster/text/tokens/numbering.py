@@ -6,7 +6,7 @@ B documents, N tokens of all of them together.
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, assert_never, runtime_checkable
+from typing import Any, Protocol, assert_never, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,8 @@ class Numbered:
     lengths_B: Counts
     cut_B: npt.NDArray[np.bool_]
     """Was the document longer than `text.max_tokens`?"""
-    tags_N: npt.NDArray[np.uint8] | None
-    """The row of each token's part-of-speech tag, with `text.tags`."""
+    tags_N: npt.NDArray[Any] | None
+    """The row of each token's part-of-speech tag, with `text.tags`; of a given word its mark u8, or its affixes u64."""
 
     def chosen(self, chosen_B: npt.NDArray[np.bool_]) -> "Numbered":
         """Those documents alone."""

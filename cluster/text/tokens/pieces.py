@@ -9,7 +9,7 @@ text can be encoded, and a stretch seen before need not be encoded again: parts 
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,21 @@ class Stretches:
         if self._normalise is not None:
             text = self._normalise.normalize_str(text)
         return [stretch for stretch, _ in self._cut.pre_tokenize_str(text)]
+
+
+def stretch_of(text: Text) -> Callable[[str], str]:
+    """What makes a given word one stretch, a space before it: merges may join all of its letters."""
+    from tokenizers import pre_tokenizers
+
+    normalise = _tokenizer(text).normalizer
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+    def stretch(word: str) -> str:
+        (found, _), *rest = cut.pre_tokenize_str(" " + (normalise.normalize_str(word) if normalise else word))
+        assert not rest
+        return str(found)
+
+    return stretch
 
 
 class Pieces:

@@ -5,7 +5,7 @@ Neither spaCy nor `tokenizers` is imported before a text is met: a training rank
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Text
+from cluster.data import marks
 from cluster.data.durable import write_atomically
-from cluster.data.marks import MARKS, mark_of
 from cluster.errors import DataError
 from cluster.text.tokens.found import Splits
+from cluster.text.tokens.given import GIVEN, MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
@@ -65,7 +66,8 @@ class Documents:
     tokens: Ids
     lengths: Ids
     beside: npt.NDArray[Any] | None
-    """One item a token: f32 weights in a bag, u8 rows of tags in a sequence with `text.tags`, else None."""
+    """One item a token: f32 weights in a bag; in a sequence u8 rows of tags (with `text.tags`) or of marks, or u64
+    affixes; else None."""
     cut: int
     """How many documents were cut to `text.max_tokens`."""
     read: int
@@ -74,6 +76,18 @@ class Documents:
     """Tokens that are not in the vocabulary; a bag leaves them out, a sequence holds id 1 in their place."""
     without_known_word: int
     """Documents all of whose tokens are unknown: empty bags, sequences of id 1 (one, where nothing was left)."""
+    words: npt.NDArray[np.int64] | None = None
+    """Which of the given words each token is a piece of, counted over all documents; None: each token is one."""
+    given: tuple[Sequence[str], ...] | None = None
+    """The words of each document as they were given (by `encode`), those included that were cut."""
+
+    @property
+    def begins_word(self) -> npt.NDArray[np.bool_]:
+        """Which tokens are the first, or only, piece of a word."""
+        if self.words is None:
+            return np.ones(self.tokens.size, dtype=np.bool_)
+        begins: npt.NDArray[np.bool_] = np.diff(self.words, prepend=-1) != 0
+        return begins
 
 
 @dataclass(frozen=True)
@@ -98,22 +112,29 @@ class Encoder:
         words: Sequence[str],
         idf: npt.NDArray[np.float64] | None,
         pieces: Pieces | None = None,
-        marked: bool = False,
+        takes: Input = "text",
     ) -> None:
         if (text.weights == "tfidf") != (idf is not None) or (idf is not None and len(idf) != len(words)):
             raise ValueError(f"weights {text.weights!r}, {len(words)} words, idf {None if idf is None else len(idf)}")
         if (text.tokens == "bpe") != (pieces is not None) or (pieces is not None and pieces.words != list(words)):
             raise ValueError(f"tokens {text.tokens!r}, and {'other' if pieces else 'no'} pieces")
-        self.text, self.words, self.idf, self.pieces, self.marked = text, list(words), idf, pieces, marked
+        self.text, self.words, self.idf, self.pieces, self.takes = text, list(words), idf, pieces, takes
         self.tools: dict[str, str] | None = None
         """`tools_of` where it was made; None until it is saved for the first time."""
         self._rows: dict[str, int] = {}
         self._splits: Splits | None = None
+        self._given: GivenWords | None = None
+        self._raw: RawSplits | None = None
 
     @property
     def rows(self) -> int:
         """Rows of the embedding table."""
-        return FIRST_WORD + len(self.words) + (MARKS if self.marked else 0)
+        return FIRST_WORD + len(self.words) + (marks.MARKS if self.marked else 0)
+
+    @property
+    def marked(self) -> bool:
+        """Does each document begin with a mark, as language models need it?"""
+        return self.takes == "language"
 
     @property
     def weighted(self) -> bool:
@@ -122,12 +143,14 @@ class Encoder:
 
     @property
     def tagged(self) -> bool:
-        """Do part-of-speech tags stand beside the tokens?"""
-        return self.text.tags
+        """Do part-of-speech tags, or marks, stand beside the tokens?"""
+        return bool(self.tags)
 
     @property
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
+        if self.takes == "predicate":
+            return list(MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
 
     @property
@@ -149,15 +172,17 @@ class Encoder:
         numbers, counts = self.pieces.numbers(words)
         return Table(numbers + np.uint32(FIRST_WORD), counts)
 
-    def looked_up(self, numbered: Numbered, table: Table) -> tuple[Ids, Ids, npt.NDArray[np.bool_]]:
-        """The rows of all tokens, how many each document has, and which documents were cut."""
+    def looked_up(
+        self, numbered: Numbered, table: Table
+    ) -> tuple[Ids, Ids, npt.NDArray[np.bool_], npt.NDArray[np.int64] | None]:
+        """The rows of all tokens, how many each document has, which documents were cut, and `Documents.words`."""
         if table.counts_W is None:
-            return table.rows[numbered.tokens_N], numbered.lengths_B, numbered.cut_B
+            return table.rows[numbered.tokens_N], numbered.lengths_B, numbered.cut_B, None
         return _expanded(numbered, table.rows, table.counts_W, self.text.max_tokens)
 
     def documents(self, numbered: Numbered, table: Table) -> Documents:
         """Documents from the numbers of their words, given what each word is."""
-        tokens, lengths, cut = self.looked_up(numbered, table)
+        tokens, lengths, cut, words = self.looked_up(numbered, table)
         known = tokens > UNKNOWN
         of_document = np.repeat(np.arange(lengths.size), lengths)
         counted = (
@@ -168,21 +193,38 @@ class Encoder:
         )
         if self.weighted:
             return Documents(*bag(tokens, lengths, self.text.weights, self.idf), *counted)
+        if self.takes in GIVEN:  # no document of given words is empty
+            beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
+            return Documents(tokens, lengths, beside, *counted, words)
         tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
         if self.marked:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
-            tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
+            tokens, lengths = np.insert(tokens, starts, np.uint32(marks.mark_of(self.rows))), lengths + np.uint32(1)
         return Documents(tokens, lengths, tags, *counted)
 
-    def encode(self, texts: Sequence[str]) -> Documents:
-        """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`.
+    def encode(self, texts: Sequence[str | Words]) -> Documents:
+        """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
+        given (only where it `takes` such) are not tokenized.
 
         Raises RecipeError if something that it needs (a package, a pipeline) is not there.
         """
+        if self.takes in GIVEN:
+            self._given = self._given or GivenWords(self.text, marked=self.takes == "predicate")
+            given = [self.words_of(one) for one in texts]
+            numbered, forms = self._given.number(given)
+            return replace(self.documents(numbered, self.table(forms)), given=tuple(one.words for one in given))
         if self._splits is None:
             self._splits = splits_of(self.text)
-        numbered, words = number(texts, self._splits, self.text)
+        numbered, words = number([_text(one) for one in texts], self._splits, self.text)
         return self.documents(numbered, self.table(words))
+
+    def words_of(self, text: str | Words) -> Words:
+        """The words that are given, or those of a text; of one that holds none, the text itself. Raises RecipeError if
+        what splits it is not there."""
+        if isinstance(text, Words):
+            return text
+        self._raw = self._raw or RawSplits(self.text)
+        return Words(self._raw.words(text) or [text])
 
     def save(self, folder: Path) -> None:
         """Writes `encoder.json`, atomically. Raises OSError, RecipeError if the pipeline is not there any more."""
@@ -195,7 +237,7 @@ class Encoder:
             "words": self.words,
             "idf": None if self.idf is None else self.idf.tolist(),
             "tokenizer": None if self.pieces is None else self.pieces.contents,
-            "marked": self.marked,
+            "takes": self.takes,
         }
         write_atomically(folder / ENCODER, json.dumps(contents, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
@@ -216,7 +258,7 @@ class Encoder:
                 words,
                 None if idf is None else np.array(idf, dtype=np.float64),
                 None if pieces is None else Pieces(pieces),
-                bool(contents.get("marked", False)),
+                _input(contents.get("takes", "text")),
             )
             tools: dict[str, str] = contents["tools"] if contents["format"] == FORMAT else {"spacy": contents["spacy"]}
             encoder.tools = {str(name): str(found) for name, found in tools.items()}
@@ -227,24 +269,42 @@ class Encoder:
         return encoder
 
 
+def _text(one: str | Words) -> str:
+    if isinstance(one, Words):
+        raise TypeError("words are given, but the model was trained on texts")
+    return one
+
+
+def _input(takes: str) -> Input:
+    match takes:
+        case "text" | "words" | "predicate":
+            return takes
+        case _:
+            raise ValueError(f"it takes {takes!r}")
+
+
 def _settings(text: Mapping[str, Any]) -> Text:
     """JSON has lists where settings have tuples."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in text.items()}
     return Text(**values)
 
 
-def _expanded(numbered: Numbered, rows: Ids, counts_W: Ids, limit: int) -> tuple[Ids, Ids, npt.NDArray[np.bool_]]:
-    """Rows, lengths and which documents were cut, with `counts_W` rows in each word's place and at most `limit`."""
+def _expanded(
+    numbered: Numbered, rows: Ids, counts_W: Ids, limit: int
+) -> tuple[Ids, Ids, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Rows, lengths, which documents were cut and `Documents.words`, with `counts_W` rows in each word's place and at
+    most `limit`."""
     starts_W = np.cumsum(counts_W, dtype=np.int64) - counts_W
     counts_N = counts_W[numbered.tokens_N].astype(np.int64)
     ends_N = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts_N)])
     ends_B = np.cumsum(numbered.lengths_B, dtype=np.int64)
     first_B = ends_N[ends_B - numbered.lengths_B]
     whole_B = ends_N[ends_B] - first_B
+    words = np.repeat(np.arange(counts_N.size), counts_N)
     places = np.repeat(starts_W[numbered.tokens_N] - ends_N[:-1], counts_N) + np.arange(int(ends_N[-1]))
     lengths_B = np.minimum(whole_B, limit)
     kept = np.arange(places.size) - np.repeat(first_B, whole_B) < limit
-    return rows[places[kept]], lengths_B.astype(np.uint32), numbered.cut_B | (whole_B > limit)
+    return rows[places[kept]], lengths_B.astype(np.uint32), numbered.cut_B | (whole_B > limit), words[kept]
 
 
 def _never_empty(

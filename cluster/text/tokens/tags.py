@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from cluster.config.schema import Tag, Text
+from cluster.config.schema import PartOfSpeech, Text
 from cluster.errors import RecipeError
 from cluster.text.tokens.forms import Forms
 from cluster.text.tokens.found import Found, encodable
 
-UNIVERSAL_TAGS: tuple[Tag, ...] = get_args(Tag)
+UNIVERSAL_TAGS: tuple[PartOfSpeech, ...] = get_args(PartOfSpeech)
 """universaldependencies.org/u/pos; row 0 of an embedding of tags is padding, tag i has row i + 1."""
 ROWS = {tag: row for row, tag in enumerate(UNIVERSAL_TAGS, start=1)} | {"CONJ": UNIVERSAL_TAGS.index("CCONJ") + 1}
 OTHER = ROWS["X"]

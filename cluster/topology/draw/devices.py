@@ -95,13 +95,13 @@ def port_box(outlet: Outlet, width: float, judgement: Judgement) -> tuple[Block,
     room = width - 7
     speed_look = look(finding.level) if finding else "quiet"
     lines = [
-        Words(4, 14, fitted(outlet.names[0], PORT_SIZE, room - (13 if finding else 0), True), PORT_SIZE, bold=True),
+        Words(4, 14, fitted(outlet.names[0], PORT_SIZE, room, True), PORT_SIZE, bold=True),
         Words(4, 14 + LINE, fitted(outlet.kind, PORT_SIZE, room), PORT_SIZE, "quiet"),
         Words(4, 14 + 2 * LINE, fitted(outlet.state or outlet.speed, PORT_SIZE, room), PORT_SIZE, speed_look),
     ]
     shapes: list[Shape] = [Area(0, 0, width, 14 + 2 * LINE + 6, "port", 3.0), *lines]
     if finding:
-        shapes += mark(finding.level, width - 15, 4, 11)
+        shapes += mark(finding.level, width - 7, -5, 11)  # on the corner: the name of what failed is whole
     tip = "\n".join(filter(None, [outlet.tip, said]))
     block = Block(width, 14 + 2 * LINE + 6, tuple(shapes), tip, outlet.names[0])
     return block, link([], f"{outlet.names[0]}: {outlet.speed}", said)

@@ -4,6 +4,7 @@ Pure functions over records: nothing here looks at the machine.
 """
 
 import functools
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,8 +15,9 @@ from cluster.topology.health import between
 from cluster.topology.health.finding import Finding, NodeRule, Peers, Said, Unjudged, Verdict, Wrong
 from cluster.topology.health.rules import CLUSTER_RULES, FACT_RULES, LOAD_RULES, ClusterRule
 from cluster.topology.hosts import by_number, compressed
-from cluster.topology.node import Cluster, Node
+from cluster.topology.node import Cluster, Node, json_schema
 
+HOST = re.compile(r"[\w.-]+")
 ORDER: tuple[Verdict, ...] = ("fail", "unknown", "warning", "pass")
 """The worst first: what nobody could look at may be as bad as anything."""
 
@@ -52,12 +54,13 @@ def before_start(node: Node) -> Health:
 
 
 def exclude_line(health: Health) -> str:
-    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did.
+    """For Slurm, the nodes that failed or did not answer: `--exclude=n3,n[7-9]`. Empty where none did. Not in it is who
+    has no name that Slurm would know: `node 3` never said its own.
 
     Where nodes contradict each other and nobody can say which is right, none is in it: the finding's remedy has a line
     for each side.
     """
-    failed = [name for name, verdict in health.verdicts.items() if verdict == "fail"]
+    failed = [name for name, verdict in health.verdicts.items() if verdict == "fail" and HOST.fullmatch(name)]
     return f"--exclude={compressed(failed)}" if failed else ""
 
 
@@ -68,7 +71,14 @@ def health_json(health: Health) -> dict[str, Any]:
 
 def health_schema() -> dict[str, Any]:
     """The JSON Schema of what `health_json` gives."""
-    return _adapter().json_schema()
+    return _adapter().json_schema(mode="serialization")
+
+
+def printed_schema() -> dict[str, Any]:
+    """The JSON Schema of what `muster probe --json` prints: a record, with what is to be thought of it."""
+    whole, health = json_schema(), health_schema()
+    shapes = whole["$defs"] | health.pop("$defs") | {"Health": health}
+    return whole | {"$defs": shapes, "properties": whole["properties"] | {"health": {"$ref": "#/$defs/Health"}}}
 
 
 @functools.cache
