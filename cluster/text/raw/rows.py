@@ -128,9 +128,9 @@ def pick(fields: Any, data: Data) -> Values | str:
 
 def _picked(fields: dict[str, Any], data: Data) -> Values:
     group = _value(fields, data.group) if data.group else ""
-    label = _value(fields, data.label) if data.label else ""
     predicate = _value(fields, data.predicate) if data.predicate else None
-    return _value(fields, data.text), label, group, predicate
+    text = _value(fields, data.text)
+    return text, _value(fields, data.label) if data.label else "", group, predicate
 
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
