@@ -277,7 +277,7 @@ def _text(one: str | Words) -> str:
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "words" | "predicate":
+        case "text" | "language" | "words" | "predicate":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")
