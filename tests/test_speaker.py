@@ -41,10 +41,17 @@ def runs(recipe_of, muster, tmp_path_factory):
     found = {}
     for kind, text in TEXTS.items():
         model = {"context": 32, "embedding": 48, "feed_forward": 96}
-        train = {"steps": 250, "step_size": "32 examples", "log_steps": 50, "checkpoint_steps": 250}
+        train = {"steps": 200, "step_size": "32 examples", "log_steps": 50, "checkpoint_steps": 200}
         optim = {"learning_rate": 4e-3, "schedule": "linear"}
         recipe = recipe_of(
-            kind, data=data, text=text, model=model, train=train, optim=optim, evaluate={"baseline": True}
+            kind,
+            data=data,
+            text=text,
+            model=model,
+            train=train,
+            optim=optim,
+            evaluate={"baseline": True},
+            launch={"threads": 1},
         )
         run = folder / kind
         ended = muster("train", recipe, "--run", run, "--json", timeout=300)
