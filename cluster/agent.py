@@ -5,15 +5,15 @@ python -m cluster.agent train RUN [launch.ranks=2]     started by cluster.superv
 
 import argparse
 import dataclasses
-import json
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +22,7 @@ import psutil
 
 from cluster.errors import EXIT_DO_NOT_REQUEUE, EXIT_DONE, EXIT_INFRASTRUCTURE, InfrastructureError, MusterError
 from cluster.processes import PARENT, STOP_SIGNALS, die_with_parent
-from cluster.pulse.asking import collectives, stacks
+from cluster.pulse.asking import collectives, record, stacks
 from cluster.pulse.clock import Clock
 from cluster.pulse.page import Pages
 from cluster.runs import RunFolder, read_json
@@ -147,14 +147,14 @@ class Agent:
         if pages is not None:
             for rank, entered in collectives(pages).items():
                 found.append(dataclasses.asdict(entered))
-                self._leave(self.run.rank_collectives(attempt, rank), json.dumps(found[-1]) + "\n")
+                self._leave(self.run.rank_collectives(attempt, rank), partial(record, pages, entered))
             for rank, stack in stacks(pages).items():
-                self._leave(self.run.rank_stack(attempt, rank), stack)
+                self._leave(self.run.rank_stack(attempt, rank), partial(str, stack))
         self._line.tell({"dumped": found})
 
-    def _leave(self, path: Path, words: str) -> None:
+    def _leave(self, path: Path, words: Callable[[], str]) -> None:
         try:
-            path.write_text(words)
+            path.write_text(words())
         except OSError as error:
             print(f"muster: {path} could not be written ({error.strerror})", file=sys.stderr, flush=True)
 

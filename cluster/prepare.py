@@ -1,6 +1,6 @@
 """From raw files to a prepared folder: once, in parallel, resumable, atomic, every row accounted for.
 
-    python -m cluster.prepare RECIPE [key=value ...] [--json] [--alone]
+    python -m cluster.prepare RECIPE [key=value ...] [--json] [--alone] [--wait]
 
 Under `srun` or `torchrun` the tasks make one data set together (`text/preparation/team.py`).
 
@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -44,15 +45,19 @@ from cluster.text.tokens.pipeline import ENCODER, Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000
+SECONDS_BETWEEN_LOOKS = 0.5
 
 Say = Callable[[str], None]
 ALONE = Team()
 
 
-def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK, team: Team = ALONE) -> Path:
+def prepare(
+    recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK, team: Team = ALONE, *, waits: bool = False
+) -> Path:
     """The prepared folder of a recipe: made if it is not there yet, checked to the last bit if it is.
 
-    Two processes that want the same folder do not get in each other's way: one prepares, the other says so and leaves.
+    Two processes that want the same folder do not get in each other's way: one prepares, the other says so and leaves,
+    or, with `waits`, stays until it is there.
     A preparation that was killed goes on where it was. Of a team, task 0 returns when the folder is there, the others
     when their share is done. Raises DataError and RecipeError (nothing is left behind then),
     InfrastructureError (finished parts are left, and used next time).
@@ -68,7 +73,7 @@ def prepare(recipe: Recipe, say: Say, rows_per_block: int = ROWS_PER_BLOCK, team
     try:
         if team.task:
             return preparing.share()
-        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint) as work:
+        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say if waits else None) as work:
             if work is None:
                 verify(parent / fingerprint)
                 tell(open_prepared(parent / fingerprint).report, say)
@@ -132,13 +137,14 @@ def find_sources(data: Data, say: Say) -> list[SourceFile]:
 
 
 @contextlib.contextmanager
-def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
+def _claimed(work: Path, final: Path, waiting: Say | None = None) -> Iterator[Path | None]:
     """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
 
     The lock goes with the process that holds it, however that ends. It is on a file, opened for writing, because that
-    is what NFS can lock. Raises InfrastructureError if another process holds it.
+    is what NFS can lock. Raises InfrastructureError if another process holds it, unless it is to be waited for, which
+    `waiting` then says once.
     """
-    lock = work / "lock"
+    lock, has_said = work / "lock", False
     while not (final / MANIFEST).exists():
         work.mkdir(exist_ok=True)
         try:
@@ -149,6 +155,12 @@ def _claimed(work: Path, final: Path) -> Iterator[Path | None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if waiting is not None:
+                    if not has_said:
+                        waiting("another process prepares the same data: waiting for what it makes")
+                    has_said = True
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                    continue
                 raise InfrastructureError(
                     f"Another process prepares the same data at this moment (it holds {work}). Start this one again "
                     "once that one has finished: what it makes is used, not made again."
@@ -383,13 +395,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--alone", action="store_true", help="prepare all of it, even if srun or torchrun started other tasks too"
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="if another process prepares the same data, wait for it instead of leaving"
+    )
     options = parser.parse_intermixed_args(arguments)
 
     def command() -> None:
         recipe = load(options.recipe, options.overrides)
         spacy_without_torch(recipe.text)
         team = ALONE if options.alone else team_of(os.environ)
-        folder = prepare(recipe, to_stderr, team=team)
+        folder = prepare(recipe, to_stderr, team=team, waits=options.wait)
         if team.task:  # the rest is task 0's
             print(json.dumps({"prepared": str(folder), "task": team.task, "tasks": team.tasks}))
             return

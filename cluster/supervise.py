@@ -98,6 +98,7 @@ class Supervisor:
             signs=self.signs, wishes=self.wishes, say=say,
         )  # fmt: skip
         ending = attempt.run()
+        ending = replace(ending, step=newest_step(self.run) or None)
         self.signs.words = ending.message
         past = Past(
             attempt=number,

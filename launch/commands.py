@@ -34,7 +34,7 @@ def train(options: argparse.Namespace) -> int:
     nodes = len(own.nodes) if own else 1
     make_plan(loaded.recipe, checks.machine(), nodes=nodes)  # refuses now what would be refused after the preparation
     with job.requeued_if_interrupted(own):
-        prepared = _prepare(options, "--alone")
+        prepared = _prepare(options, "--alone", "--wait")
     create_run(run, to_toml(loaded.recipe), Path(prepared["prepared"]))
     if own:
         job.note(run, own)

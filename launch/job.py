@@ -34,8 +34,8 @@ def note(run: RunFolder, job: Job) -> None:
     """Write down in the run's folder which job it belongs to, if `muster submit` has not."""
     if run.job.exists():
         return
-    is_task = job.name != job.number
-    contents = {"job": job.number, "array": job.name if is_task else "", "submitted": time.time(), "command": []}
+    array, _, task = job.name.partition("_")
+    contents = {"job": array, "array": job.name if task else "", "submitted": time.time(), "command": []}
     write_atomically(run.job, json.dumps(contents).encode() + b"\n")
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -499,6 +500,20 @@ def test_who_comes_second_says_so_and_leaves(tmp_path):
     with prepare_module._claimed(work, final) as claimed:
         assert claimed is None
     assert not work.exists()
+
+
+def test_who_comes_second_may_wait(tmp_path):
+    made = recipe(write(tmp_path / "a.jsonl", rows(1000)))
+    first = prepare_module.prepare(made, lambda _: None)
+    work, final = first.with_suffix(".partial"), first.rename(tmp_path / "aside")
+    said = []
+    with prepare_module._claimed(work, first), ThreadPoolExecutor() as threads:
+        second = threads.submit(prepare_module.prepare, made, said.append, waits=True)
+        while not said:
+            time.sleep(0.01)
+        final.rename(first)
+    assert second.result() == first
+    assert said[0].startswith("another process prepares the same data") and "already prepared" in said[-1]
 
 
 def test_a_foreign_file_is_encoded_as_the_model_was_trained_on(tmp_path):

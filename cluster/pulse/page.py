@@ -9,6 +9,7 @@
 All times are seconds of CLOCK_MONOTONIC, which is one clock for all processes of a node, and stands while it sleeps.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -32,6 +33,9 @@ PULSE = "MUSTER_PULSE"
 """Environment variable: the folder with the pages of this node's ranks."""
 BEAT_SECONDS = 0.5
 
+PREFIX = "muster-pulse-"
+SWEPT_AFTER_SECONDS = 3600.0
+"""An agent that has just made its folder does not hold it yet."""
 MAGIC = b"muster p"
 VERSION = 1
 PAGE_BYTES = 576
@@ -179,7 +183,8 @@ class Pages:
     """
 
     def __init__(self, ranks: Iterable[int]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="muster-pulse-"))
+        _sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
             self._held = os.open(self.folder, os.O_RDONLY)
             fcntl.flock(self._held, fcntl.LOCK_SH)  # systemd-tmpfiles leaves a locked folder alone, however old
@@ -206,6 +211,19 @@ class Pages:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _sweep() -> None:
+    """Remove what agents that were killed have left: nobody holds these folders any more."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+            held = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(held).st_mtime > SWEPT_AFTER_SECONDS:
+                    shutil.rmtree(left)
+            finally:
+                os.close(held)
 
 
 def _made(path: Path, rank: int) -> Page:

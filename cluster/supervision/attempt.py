@@ -201,6 +201,7 @@ class Attempt:
             if any(node.stuck for node in self.nodes):
                 return self._stuck()
             if ending := self._broken():
+                self.say(f"muster: {ending.message} Ending the attempt.")  # at once: that may take a while
                 return ending
             if any(node.failed or (node.report and _is_bad(node.report)) for node in self.nodes):
                 hurry = hurry or time.monotonic() + LAST_WORDS_SECONDS

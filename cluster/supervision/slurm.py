@@ -27,10 +27,8 @@ class Unsaid(Exception):
 class Job:
     """A job of several nodes or one, as the environment of its batch script tells it."""
 
-    number: str
-    """What `scontrol` knows it by."""
     name: str
-    """The same after a requeue, and for each task of an array its own: 17, 12_3."""
+    """What `scontrol` knows it by, the same after a requeue: 17, or 12_3 for a task of an array."""
     restart: int
     """How often it has been requeued."""
     nodes: tuple[str, ...]
@@ -80,7 +78,7 @@ def job_of(environment: Mapping[str, str]) -> Job | None:
         return None
     array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
     return Job(
-        number=environment["SLURM_JOB_ID"],
+        # Not SLURM_JOB_ID in an array: the last task has the id of the whole, by which all would be requeued.
         name=f"{array}_{task}" if array and task else environment["SLURM_JOB_ID"],
         restart=int(environment.get("SLURM_RESTART_COUNT", "0")),
         nodes=place.allocation,
@@ -89,7 +87,7 @@ def job_of(environment: Mapping[str, str]) -> Job | None:
 
 def ask(job: Job) -> State:
     """Raises Unsaid."""
-    words = _said("scontrol", "--oneliner", "show", "job", job.number)
+    words = _said("scontrol", "--oneliner", "show", "job", job.name)
     fields = dict(re.findall(r"(?:^|\s)([A-Za-z:]+)=(\S*)", words))
     started, limit = _time(fields.get("StartTime")), _limit(fields.get("TimeLimit", ""))
     return State(
@@ -108,11 +106,11 @@ def requeue(job: Job, without: Sequence[str]) -> str:
     """Have the job started again, without some nodes if the partition has enough others. Returns what was
     done, in words; Slurm then ends this job with SIGTERM. Raises Unsaid."""
     excluded = [node for node in without if node] if _can_do_without(job, without) else []
-    _said("scontrol", "requeue", job.number)
+    _said("scontrol", "requeue", job.name)
     done = "requeued"
     if excluded:
         done += f" without {compressed(excluded)}"
-        _said("scontrol", "update", f"JobId={job.number}", f"ExcNodeList={compressed(excluded)}")
+        _said("scontrol", "update", f"JobId={job.name}", f"ExcNodeList={compressed(excluded)}")
     elif any(without):
         done += f" ({compressed(node for node in without if node)} not excluded: too few other nodes)"
     return f"{done}; Slurm holds a job back for about two minutes then"

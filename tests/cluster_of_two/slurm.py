@@ -75,8 +75,8 @@ class Slurm:
                 "munged", "--foreground", "--force", *self._munge("socket", "key", "pid", "log", "seed"), wait="socket"
             )
             self.hidden.mkdir()
-            self.controller = self._start("slurmctld", "-c", "-D")
-            self.nodes = {node: self.start_node(node) for node in NODES}
+            self.controller = self.start_controller("-c")
+            self.nodes = {node: self.start_node(node) for node in self.node_names}
             self.until_idle()
         except BaseException:
             self.close()
@@ -85,6 +85,14 @@ class Slurm:
 
     def __exit__(self, *error):
         self.close()
+
+    node_names = NODES
+
+    def configuration(self):
+        return CONFIGURATION.format(host=socket.gethostname(), folder=self.folder, ports=free_ports(4))
+
+    def start_controller(self, *options):
+        return self._start("slurmctld", "-D", *options)
 
     @property
     def hidden(self):
@@ -103,7 +111,7 @@ class Slurm:
         self.controller.kill()
         self.controller.wait()
         self._daemons.remove(self.controller)
-        self.controller = self._start("slurmctld", "-D")
+        self.controller = self.start_controller()
 
     def output(self, *words, timeout=60, **environment):
         """What a command prints, with this Slurm as the one that it talks to."""
@@ -146,8 +154,7 @@ class Slurm:
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(256))
-        words = CONFIGURATION.format(host=socket.gethostname(), folder=self.folder, ports=free_ports(4))
-        (self.folder / "slurm.conf").write_text(words)
+        (self.folder / "slurm.conf").write_text(self.configuration())
 
     def _munge(self, *kinds):
         options = {"socket": "socket", "key": "key-file", "pid": "pid-file", "log": "log-file", "seed": "seed-file"}
@@ -167,7 +174,7 @@ class Slurm:
         while True:
             with contextlib.suppress(subprocess.SubprocessError):
                 states = self.output("sinfo", "--noheader", "--Node", "--partition=three", "--format=%T").split()
-                if states == ["idle"] * len(NODES):
+                if states == ["idle"] * len(self.node_names):
                     return
             self._check(end)
 

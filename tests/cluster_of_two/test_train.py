@@ -150,3 +150,16 @@ def test_tasks_of_a_step_are_told_to_leave_it_to_the_batch_script(slurm, recipe_
     ended = slurm.srun("launch", "train", recipe_of("mlp"), "--run", tmp_path / "run")
     assert ended.returncode == 2 and "start it once, in the batch script" in ended.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_one_task_of_an_array_is_requeued_alone(submit, slurm, recipe_of, tmp_path):
+    """The last task has the job id of the whole array."""
+    recipe = recipe_of("lstm", train=LONG)
+    array = submit(recipe, "launch.ranks=1", ONE_THREAD, nodes=1, options=["--array=1-2"], name="run-{task}")
+    tasks = [Job(slurm, f"{array.number}_{task}", tmp_path / f"run-{task}", array.log) for task in (1, 2)]
+    for task in tasks:
+        task.until_step(10)
+    slurm.output("scancel", "--batch", "--signal=USR1", tasks[1].number)
+    tasks[1].until(lambda: tasks[1].state()["Restarts"] == "1")
+    assert tasks[0].ended()["Restarts"] == "0" and tasks[1].ended()["Restarts"] == "1"
+    assert [len(task.history()) for task in tasks] == [1, 2]

@@ -113,3 +113,15 @@ def test_readers_see_whole_numbers_while_another_process_writes(pages):
     assert writer.returncode == 0
     assert pages.pages[0].read().step == 199_999
     assert reads > 100
+
+
+def test_what_a_killed_agent_left_is_swept_and_what_lives_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / "muster-pulse-left", tmp_path / "something"
+    left.mkdir(), other.mkdir()
+    (left / "rank-0.pulse").write_bytes(b"x")
+    with Pages([0]) as living:
+        for folder in (left, other, living.folder):
+            os.utime(folder, (1, 1))
+        with Pages([1]):
+            assert living.folder.exists() and other.exists() and not left.exists()

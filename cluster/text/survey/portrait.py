@@ -97,7 +97,8 @@ def _labels(told: Told, width: int) -> Iterator[str]:
             continue
         yield from _title(f"{name}: labels")
         counts = sorted(split["labels"].items(), key=lambda one: -one[1])
-        yield from bars(counts[:MOST_BARS], width, split["documents"])
+        of_all = sum(count for _, count in counts) if told["task"] == "tag" else split["documents"]
+        yield from bars(counts[:MOST_BARS], width, of_all)
         if rest := counts[MOST_BARS:]:
             yield f"  and {len(rest):,} more, down to {printable(rest[-1][0])} ({rest[-1][1]:,})"
         if unknown := split["unknown_labels"]:

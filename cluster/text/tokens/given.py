@@ -21,7 +21,7 @@ Input = Literal["text", "language", "words", "predicate"]
 """What documents are: texts; texts of which a language model learns; words that are given; words that are given, one of
 which is marked."""
 GIVEN: tuple[Input, ...] = ("words", "predicate")
-MARKS = ("word", "predicate")
+WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
 WORD, PREDICATE = 1, 2
 NOWHERE = -1

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Text
-from cluster.data import marks
 from cluster.data.durable import write_atomically
+from cluster.data.marks import MARKS, mark_of
 from cluster.errors import DataError
 from cluster.text.tokens.found import Splits
-from cluster.text.tokens.given import GIVEN, MARKS, GivenWords, Input, RawSplits, Words
+from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
@@ -129,7 +129,7 @@ class Encoder:
     @property
     def rows(self) -> int:
         """Rows of the embedding table."""
-        return FIRST_WORD + len(self.words) + (marks.MARKS if self.marked else 0)
+        return FIRST_WORD + len(self.words) + (MARKS if self.marked else 0)
 
     @property
     def marked(self) -> bool:
@@ -150,7 +150,7 @@ class Encoder:
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
         if self.takes == "predicate":
-            return list(MARKS)
+            return list(WORD_MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
 
     @property
@@ -199,7 +199,7 @@ class Encoder:
         tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
         if self.marked:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
-            tokens, lengths = np.insert(tokens, starts, np.uint32(marks.mark_of(self.rows))), lengths + np.uint32(1)
+            tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
         return Documents(tokens, lengths, tags, *counted)
 
     def encode(self, texts: Sequence[str | Words]) -> Documents:
