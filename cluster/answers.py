@@ -10,7 +10,8 @@ from cluster.text.raw.requests import Request
 
 Answer = dict[str, Any]
 """What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"}, {"value"}, or of
-its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}."""
+its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; of language models {"continuation"} or {"filled",
+"masks"}."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Form:
     def _short(self, request: Request, answer: Answer) -> str:
         if "tags" in answer:
             return printable(_tagged(answer))
+        if "continuation" in answer:
+            return request.text + str(answer["continuation"]) + "\n"
+        if "filled" in answer:
+            return str(answer["filled"])
         found = _headline(answer)
         return f"{found}  {clipped(request.text, max(20, self.width - len(found) - 2))}"
 

@@ -25,7 +25,7 @@ from cluster.config.schema import Recipe
 from cluster.data.inspect import refuse_impossible
 from cluster.data.manifest import Manifest
 from cluster.data.order import Order, OrderSettings
-from cluster.data.shards import ShardReader
+from cluster.data.questions import reader_of
 from cluster.errors import (
     EXIT_CHECKPOINTED,
     EXIT_DO_NOT_REQUEUE,
@@ -85,7 +85,7 @@ def steps(
 
     A later `first` costs no more than 0. Raises DataError, PlanError, at the call.
     """
-    reader = ShardReader(Path(prepared), "train")
+    reader = reader_of(Path(prepared), "train", recipe)
     _refuse_other_data(recipe, reader.manifest)
     order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths, reader.planned_tokens)
     end = order.steps_per_epoch(0) if last is None else last
@@ -103,7 +103,7 @@ def steps(
         ranks=ranks,
         fuse_tokens=fuse_tokens(recipe.train),
         device=torch.device("cpu"),
-        weigh=build_task(recipe.task, reader.manifest).weight,
+        weigh=build_task(recipe, reader.manifest).weight,
         threads=loader_threads(recipe.train, "cpu", threads=1),
     )
     return _loaded(loader)

@@ -1,5 +1,5 @@
 """The score to beat: a linear model of scikit-learn's over TF-IDF, or the most frequent label of each word, on exactly
-the rows that the model has.
+the rows that the model has; for language models counts of five tokens in a row (`ngrams.py`), on the same tokens.
 
 python -m cluster.baseline RECIPE [key=value ...]
 """
@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cluster.config.contradictions import keeps_whole_text
 from cluster.config.load import load
-from cluster.config.schema import Recipe, Tag
+from cluster.config.schema import Bert, Recipe, Tag
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
+from cluster.data.marks import mark_of
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, exit_code_of
-from cluster.metrics import label_scores, number_scores, scores
+from cluster.metrics import label_scores, number_scores, scores, token_scores
+from cluster.ngrams import log_probabilities
 from cluster.prepare import prepare, source_paths, to_stderr
 from cluster.spans import SpanRules
 from cluster.text.raw.read import Row, read_rows
@@ -36,7 +39,14 @@ MODELS = {
     "multilabel": "TF-IDF + logistic regression for each label (scikit-learn)",
     "regress": "TF-IDF + ridge regression (scikit-learn)",
     "tag": "most frequent label of each word",
+    "language": "5-gram, interpolated Kneser-Ney",
 }
+NEVER_ASKED = 2
+"""Rows that are no token of a text: padding, and the mask."""
+MASKED = "frequency of each token"
+"""The baseline of a masked model."""
+MOST_COUNTED = 20_000_000
+"""Tokens of the training split that are counted, from its beginning on: about 4 GB of memory."""
 # Written without spaces between words: scikit-learn's words would be whole clauses.
 UNSPACED_LANGUAGES = ("zh", "ja", "th")
 
@@ -46,7 +56,7 @@ Array = npt.NDArray[Any]
 def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_stderr) -> dict[str, Any]:
     """Scores on the test split (validation if there is none) of TfidfVectorizer with LogisticRegression(C=10), or with
     Ridge() for numbers; of words the label that each has most often in training, and for unknown words the most
-    frequent one of all.
+    frequent one of all; for language models of counts.
 
     Fitted on the train split alone; the texts are found again in the sources. The result is kept in the folder.
     Raises DataError if sources and prepared data do not belong together.
@@ -60,29 +70,59 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         raise DataError(
             f"{prepared} has neither a test nor a validation split: there is nothing to score a baseline on."
         )
-    kind = recipe.task.kind
-    name = MODELS[kind]
+    name = MASKED if isinstance(recipe.model, Bert) else MODELS[recipe.task.kind]
     say(f"baseline: {name.removesuffix(' (scikit-learn)')} on {train.documents:,} documents")
     began = time.perf_counter()
     scored = ShardReader(prepared, split)
-    paths = [path for _, path in source_paths(recipe.data, say)]
-    if isinstance(recipe.task, Tag):
-        figures, converged = _of_words(recipe, recipe.task, paths, train, scored), True
-    else:
-        model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[kind](train)
-        predicted, converged = _fit_and_predict(model, recipe, paths, train, scored)
-        figures = score(predicted, np.asarray(scored.labels)) | {"examples": scored.documents}
     result = {
         "version": BASELINE_VERSION,
         "model": name,
         "scikit_learn": version("scikit-learn"),
         "split": split,
-        **figures,
-        "converged": converged,
+        **_figures(recipe, train, scored, say),
         "seconds": round(time.perf_counter() - began, 3),
     }
     write_atomically(prepared / RESULT, json.dumps(result, indent=1).encode() + b"\n")
     return result
+
+
+def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
+    """What the baseline of the task scores on the same examples."""
+    if recipe.task.kind == "language":
+        masked = isinstance(recipe.model, Bert)
+        return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
+    paths = [path for _, path in source_paths(recipe.data, say)]
+    if isinstance(recipe.task, Tag):
+        return _of_words(recipe, recipe.task, paths, train, scored) | {"converged": True}
+    model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[recipe.task.kind](train)
+    predicted, converged = _fit_and_predict(model, recipe, paths, train, scored)
+    figures = score(predicted, np.asarray(scored.labels))
+    return figures | {"examples": scored.documents, "converged": converged}
+
+
+def _next_tokens(recipe: Recipe, train: ShardReader, scored: ShardReader) -> dict[str, Any]:
+    """Of every token and every end of a document, given the four tokens before."""
+    rows = train.manifest.vocabulary_rows
+    counted = max(1, int(np.searchsorted(np.cumsum(train.lengths, dtype=np.int64), MOST_COUNTED, side="right")))
+    first, lengths, _ = train.flat(np.arange(counted))
+    tokens, scored_lengths, _ = scored.flat(np.arange(scored.documents))
+    found = log_probabilities(first, lengths, tokens, scored_lengths, mark_of(rows), choices=rows - NEVER_ASKED)
+    text_bytes = int(scored.labels.sum(dtype=np.int64)) if keeps_whole_text(recipe.text) else 0
+    figures = token_scores(-float(found.sum()), 0, found.size, text_bytes)
+    del figures["accuracy"]  # nobody asked which token is the most probable
+    return figures | {"counted_tokens": int(lengths.sum())}
+
+
+def _missing_tokens(train: ShardReader, scored: ShardReader) -> dict[str, Any]:
+    """Of every token, whatever stands beside it: how frequent it is in the training split, one added to each count."""
+    rows = train.manifest.vocabulary_rows
+    counts_of = {
+        reader: np.bincount(reader.flat(np.arange(reader.documents))[0], minlength=rows)[1 : mark_of(rows)]
+        for reader in (train, scored)
+    }
+    counts, wanted = counts_of[train] + 1.0, counts_of[scored]
+    loss_sum = -float((wanted * np.log(counts / counts.sum())).sum())
+    return token_scores(loss_sum, int(wanted[counts.argmax()]), int(wanted.sum()), 0)
 
 
 def _kept(prepared: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.config.load import from_toml_with
 from cluster.data.durable import write_atomically
-from cluster.data.shards import ShardReader
+from cluster.data.questions import reader_of
 from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
 from cluster.pulse.phase import Phase
@@ -45,7 +45,7 @@ def _evaluate_run(options: argparse.Namespace, pulse: Pulse) -> None:
         model, description = load_for_inference(run.model, str(world.device))
         if plan.precision == "float64":
             model = model.double()
-        reader = ShardReader(options.prepared, options.split)
+        reader = reader_of(options.prepared, options.split, recipe)
         task = build_for_inference(description)
         with pulse.phase(Phase.SCORE):
             figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens, pulse)

@@ -16,6 +16,7 @@ from torch import Tensor
 from cluster.config.schema import Train
 from cluster.data.ahead import Ahead
 from cluster.data.order import Order, PlannedStep, Position, costs, deal, fuse
+from cluster.data.questions import EVALUATION, Asks
 from cluster.data.shards import Reader
 
 STEPS_AHEAD = 4
@@ -34,10 +35,13 @@ class Batch:
     lengths: Tensor
     """int64 (B,)."""
     beside: Tensor | None
-    """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T), or with affixes (B, T, 4)."""
+    """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T), or with affixes (B, T, 4); for
+    language models the number of each token's document, int64 (B, T), None where no document begins inside a
+    sequence."""
     labels: Tensor
     """int64 (B,), -1 for a label that the training set did not hold; numbers float64 (B,); sets of labels int64
-    (B, C); labels of the tokens int64 (B, T), as they are stored (`data/manifest.py`)."""
+    (B, C); labels of the tokens int64 (B, T), as they are stored (`data/manifest.py`); tokens to be said int64 (B, T),
+    -1 where none is asked for."""
     micro_batch: int
     """Index of its (first) micro-batch in the step: seeds its dropout."""
     idle: bool = False
@@ -88,21 +92,25 @@ class Gather:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._ring = Ring(device, self.stream, buffers)
 
-    def batch(self, documents: npt.NDArray[Any], micro_batch: int, idle: bool = False) -> Batch:
+    def batch(self, documents: npt.NDArray[Any], micro_batch: int, idle: bool = False, step: int = EVALUATION) -> Batch:
         """One batch. Raises what the reader raises: IndexError, DataError."""
-        return self.batches([documents], [micro_batch], idle)[0]
+        return self.batches([documents], [micro_batch], idle, step)[0]
 
     def batches(
-        self, groups: Sequence[npt.NDArray[Any]], micro_batches: Sequence[int], idle: bool = False
+        self,
+        groups: Sequence[npt.NDArray[Any]],
+        micro_batches: Sequence[int],
+        idle: bool = False,
+        step: int = EVALUATION,
     ) -> list[Batch]:
-        """A batch for each group of documents: what does not depend on the group is done once for all. Raises what the
-        reader raises."""
+        """A batch for each group of documents: what does not depend on the group is done once for all. `step` decides
+        what is asked, where that is left to chance. Raises what the reader raises."""
         return [
             self._batch(arrays, longest, micro_batch, idle)
-            for (arrays, longest), micro_batch in zip(self._arrays(groups), micro_batches, strict=True)
+            for (arrays, longest), micro_batch in zip(self._arrays(groups, step), micro_batches, strict=True)
         ]
 
-    def _batch(self, arrays: dict[str, npt.NDArray[Any]], longest: int, micro_batch: int, idle: bool) -> Batch:
+    def _batch(self, arrays: Mapping[str, npt.NDArray[Any]], longest: int, micro_batch: int, idle: bool) -> Batch:
         if self.stream is None:
             tensors = {name: torch.from_numpy(_wide_here(name, array)) for name, array in arrays.items()}
         else:
@@ -128,10 +136,15 @@ class Gather:
                 if isinstance(tensor, Tensor):
                     tensor.record_stream(compute)
 
-    def _arrays(self, groups: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[dict[str, npt.NDArray[Any]], int]]:
+    def _arrays(
+        self, groups: Sequence[npt.NDArray[Any]], step: int
+    ) -> Iterator[tuple[Mapping[str, npt.NDArray[Any]], int]]:
         """The arrays of each batch, and of a packed one the longest document's tokens."""
         documents = np.concatenate(groups)
         counts = [len(group) for group in groups]
+        if isinstance(self.reader, Asks):
+            yield from ((arrays, 0) for arrays in self.reader.asked(documents, counts, step))
+            return
         labels_of = self.reader.labels_each(documents, counts, self.packed)
         if self.packed:
             for group, labels in zip(groups, labels_of, strict=True):
@@ -280,9 +293,9 @@ class StepLoader:
         groups = fuse_share(share, micro_batches, self.lengths, self.fuse_tokens, padded)
         if groups:
             documents_of = [np.concatenate([micro_batches[i] for i in group]) for group in groups]
-            batches = self.gather.batches(documents_of, [group[0] for group in groups])
+            batches = self.gather.batches(documents_of, [group[0] for group in groups], step=planned.position.step)
         else:
-            batches = [self.gather.batch(micro_batches[0][:1], 0, idle=True)]
+            batches = [self.gather.batch(micro_batches[0][:1], 0, idle=True, step=planned.position.step)]
         documents = np.concatenate(micro_batches)
         loaded = LoadedStep(
             planned=planned,

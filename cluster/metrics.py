@@ -4,13 +4,16 @@ A confusion matrix has one row for each true class, a last row for labels the mo
 each predicted class.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
-LOWER_IS_BETTER = frozenset({"loss", "mse", "mae"})
+LARGEST_EXPONENT = 700.0
+"""e to more is no double."""
+LOWER_IS_BETTER = frozenset({"loss", "mse", "mae", "perplexity"})
 
 
 def scores(confusion: Counts, loss_sum: float, labels: list[str]) -> dict[str, Any]:
@@ -128,6 +131,24 @@ def number_scores(
         "loss": mse / deviation**2,
         "examples": examples,
         "mean_target": float(np.mean(targets)),
+    }
+
+
+def token_scores(loss_sum: float, right: int, asked: int, text_bytes: int) -> dict[str, Any]:
+    """Figures of a language model from sums over all tokens asked for: the mean loss in nats, perplexity (e to that),
+    the share where the most probable token is right.
+
+    Bits per byte are the losses of all tokens, in bits, over the bytes of the original text, so that models with
+    other tokens can be compared; None for `text_bytes` 0, where the tokens are not the whole text.
+    """
+    loss = loss_sum / asked if asked else None
+    return {
+        "loss": loss,
+        "perplexity": None if loss is None else math.exp(min(loss, LARGEST_EXPONENT)),
+        "bits_per_byte": loss_sum / math.log(2) / text_bytes if text_bytes else None,
+        "accuracy": right / asked if asked else 0.0,
+        "examples": asked,
+        "bytes": text_bytes or None,
     }
 
 

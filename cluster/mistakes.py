@@ -76,6 +76,8 @@ def mistakes(run: RunFolder, count: int = 50) -> dict[str, Any]:
         found["lengths"] = lengths(ShardReader(prepared, "train"))
     except DataError as error:
         missing.append(f"No lengths of documents: {error}")
+    if recipe.task.kind == "language":  # what was scored are sequences of tokens, not documents
+        return found
     predictions = _predictions(run, missing)
     if predictions is None:
         return found
@@ -160,10 +162,10 @@ def _wrong(predictions: Predictions, reader: ShardReader, threshold: float) -> n
             return np.asarray(predictions["predicted"] != reader.labels)
         case "multilabel":
             return np.asarray(((predictions["probabilities"] >= threshold) != (reader.labels > 0)).any(axis=1))
-        case "regress":
-            return np.ones(reader.documents, dtype=np.bool_)
         case "tag":
             return np.asarray(predictions["wrong"] > 0)
+        case _:
+            return np.ones(reader.documents, dtype=np.bool_)
 
 
 def _told(
@@ -185,13 +187,13 @@ def _told(
                 "true": ", ".join(name for name, one in zip(names, reader.labels[document], strict=True) if one),
                 "predicted": ", ".join(name for name, one in zip(names, held, strict=True) if one >= threshold),
             }
-        case "regress":
+        case "tag":
+            return _told_of_words(predictions, reader, document, row)
+        case _:
             return {
                 "true": f"{float(reader.labels[document]):.6g}",
                 "predicted": f"{float(predictions['predicted'][document]):.6g}",
             }
-        case "tag":
-            return _told_of_words(predictions, reader, document, row)
 
 
 def _told_of_words(predictions: Predictions, reader: ShardReader, document: int, row: Row | None) -> dict[str, Any]:

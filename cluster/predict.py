@@ -8,6 +8,9 @@ which are JSON objects with `--field`. A tagger takes lists of words, too: `--fi
 lines in a file, in a pipe or with `--json`, short lines on a terminal. Blank lines are skipped. A line that cannot be
 read is reported on standard error and stands in the output as {"line": 7, "error": ...}; the rest is predicted, and the
 exit code is 2. An input field named as an answer is ("label") is kept as "input_label".
+
+A language model goes on with each text (`--temperature` and its neighbours; on a terminal as it writes), or fills in
+each [MASK].
 """
 
 import argparse
@@ -16,16 +19,19 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
-from cluster.answers import Form
+from cluster.answers import Answer, Form, Written
 from cluster.crew import Crew, answerable, write, written
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, exit_code_of
-from cluster.runs import model_folder
+from cluster.runs import model_folder, read_json
 from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
 from cluster.text.tokens.pipeline import Encoder, tools_of
+
+if TYPE_CHECKING:
+    from cluster.speaker import Speaker
 
 LARGE_FILE_BYTES = 1 << 20
 """For a larger one the workers are started at once."""
@@ -111,7 +117,51 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
+    speaking = parser.add_argument_group("language models that go on with a text")
+    for name, kind, about in SPEAKING:
+        speaking.add_argument(f"--{name}", type=kind, metavar="NUMBER", help=about)
+    speaking.add_argument(
+        "--stop", action="append", type=_stop_text, metavar="TEXT", help="end where this appears (may be repeated)"
+    )
     return parser
+
+
+def _share(words: str) -> float:
+    return _within(words, float, lambda value: 0 < value <= 1, "a share above 0 and at most 1")
+
+
+def _amount(words: str) -> float:
+    return _within(words, float, lambda value: 0 <= value < float("inf"), "a number, at least 0")
+
+
+def _stop_text(words: str) -> str:
+    if not words:
+        raise argparse.ArgumentTypeError("'' stands everywhere: give a text that ends what is written")
+    return words
+
+
+def _count(words: str) -> int:
+    return int(_within(words, int, lambda value: value >= 0, "a whole number, at least 0"))
+
+
+def _within(words: str, kind: Callable[[str], float], holds: Callable[[float], bool], rule: str) -> float:
+    try:
+        value = kind(words)
+    except ValueError:
+        value = float("nan")
+    if not holds(value):
+        raise argparse.ArgumentTypeError(f"{words!r} is not {rule}")
+    return value
+
+
+SPEAKING = (
+    ("temperature", _amount, "0 takes the most probable token each time, 1 draws as the model says (default: 0.8)"),
+    ("top-k", _count, "draw from so many of the most probable tokens (default: all)"),
+    ("top-p", _share, "draw from the fewest that have this probability together (default: 1)"),
+    ("tokens", _count, "most tokens to write (default: 100)"),
+    ("seed", _count, "another seed, another text (default: 1)"),
+)
+"""Options of a causal model: name, type, meaning."""
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -121,6 +171,10 @@ def _run(options: argparse.Namespace) -> int:
     as_json = options.json or options.output is not None or not sys.stdout.isatty()
     form = Form(as_json, shutil.get_terminal_size().columns)
     folder = model_folder(options.run)
+    if _task_of(folder) == "language":
+        return _speak(options, folder, requests, name, form)
+    if given := _given(options):
+        raise DataError(f"{', '.join(given)}: only a language model writes text, and {options.run} holds none.")
     bad = 0
     with Crew(folder, form, len(os.sched_getaffinity(0)) - 1) as crew:
         if _is_large(options.input):
@@ -141,6 +195,62 @@ def _run(options: argparse.Namespace) -> int:
                     print(f"muster: {name}:{line}: {reason}", file=sys.stderr)
                 bad += len(some.bad)
     return EXIT_WRONG_INPUT if bad else EXIT_DONE
+
+
+def _task_of(folder: Path) -> str:
+    task = read_json(folder / "model.json").get("task", {})
+    return str(task.get("kind")) if isinstance(task, dict) else ""
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    """The options of a causal model that were given."""
+    names = [name for name, _, _ in SPEAKING] + ["stop"]
+    return [f"--{name}" for name in names if getattr(options, name.replace("-", "_")) is not None]
+
+
+def _speak(options: argparse.Namespace, folder: Path, requests: Iterator[Request], name: str, form: Form) -> int:
+    """A language model's answers, one after the other; on a terminal as they are written."""
+    from cluster.sampling import Sampling
+    from cluster.speaker import Speaker
+
+    speaker = Speaker(folder, _device(options.device))
+    _say_other_tools(speaker.encoder)
+    if speaker.objective != "causal" and (given := _given(options)):
+        raise DataError(f"{', '.join(given)}: {options.run} is a masked model, which fills in and draws nothing.")
+    asked: dict[str, Any] = {
+        "temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p,
+        "most_tokens": options.tokens, "seed": options.seed, "stop": options.stop and tuple(options.stop),
+    }  # fmt: skip
+    sampling = Sampling(**{key: value for key, value in asked.items() if value is not None})
+    bad = 0
+    with _output(options.output) as stream:
+        for request in requests:
+            if not form.as_json and speaker.objective == "causal" and not request.error:
+                for piece in (request.text, *speaker.continued(request.text, sampling), "\n\n"):
+                    stream.write(piece)
+                    stream.flush()
+                continue
+            some = _spoken(speaker, request, sampling, form)
+            stream.write(some.text)
+            stream.flush()
+            for line, reason in some.bad:
+                print(f"muster: {name}:{line}: {reason}", file=sys.stderr)
+            bad += len(some.bad)
+    return EXIT_WRONG_INPUT if bad else EXIT_DONE
+
+
+def _spoken(speaker: "Speaker", request: Request, sampling: Any, form: Form) -> Written:
+    """The lines of one request."""
+    answers: list[Answer] = []
+    if not request.error:
+        try:
+            if speaker.objective == "causal":
+                answers = [{"continuation": "".join(speaker.continued(request.text, sampling))}]
+            else:
+                answers = [speaker.filled(request.text)]
+        except DataError as error:
+            request = Request(request.line, error=str(error))
+    return form.write([request], answers)
 
 
 def _is_large(path: Path | None) -> bool:

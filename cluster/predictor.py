@@ -27,6 +27,7 @@ from cluster.tasks.build import build_for_inference
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
 from cluster.tasks.tag import Tag
+from cluster.tasks.task import Answering
 from cluster.text.tokens.given import NOWHERE, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.training.checkpoint import verify_folder
@@ -52,7 +53,12 @@ class Predictor:
         self.encoder = Encoder.load(self.folder)
         self._model, description = load_for_inference(self.folder, device)
         self._model.eval()
-        self.task = build_for_inference(description)
+        task = build_for_inference(description)
+        if not isinstance(task, Answering):
+            raise RunError(
+                f"{self.folder} holds a language model, which says no label of a text: use `muster predict`."
+            )
+        self.task = task
         self.labels: list[str] = description["labels"]
         layout = "bag" if self.encoder.weighted else "sequence"
         if description.get("layout", layout) != layout:

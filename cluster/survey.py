@@ -91,6 +91,8 @@ def recipe_of(data: str, overrides: Sequence[str]) -> tuple[Recipe, str]:
         known = catalogue.find(data)
         table["data"] |= {"label": known.field, "test": data if "test" in known.splits else "auto"}
         table["task"] = {"kind": given.get("task.kind", known.task)}
+        if table["task"]["kind"] == "language":
+            table["model"] = {"kind": given.get("model.kind", "gpt")}
         table["data"] |= {"text": known.text, "predicate": known.predicate}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
@@ -179,7 +181,8 @@ class Survey:
             counts += np.bincount(tokens, minlength=counts.size)
             hit = np.unique(np.repeat(ids, lengths)[tokens == UNKNOWN])
             with_unseen.append(reader.sources[hit])
-        return _Split(reader, counts[FIRST_WORD:], int(counts[UNKNOWN]), np.concatenate(with_unseen))
+        words = counts[FIRST_WORD : FIRST_WORD + len(self._encoder.words)]
+        return _Split(reader, words, int(counts[UNKNOWN]), np.concatenate(with_unseen))
 
     def _figures(self, name: str) -> dict[str, Any]:
         reader, report = self._splits[name].reader, self._manifest.report["splits"][name]
@@ -195,7 +198,9 @@ class Survey:
                 told["targets"] = {**figures.described(targets), "histogram": figures.number_histogram(targets)}
             case "multilabel":
                 told["labels_per_document"] = figures.labels_per_document(np.asarray(reader.labels))
-        if self._manifest.task != "regress":
+            case "language":
+                told["bytes"] = report["bytes"]
+        if self._manifest.task not in ("regress", "language"):
             told |= {"labels": report["labels"], "unknown_labels": report["unknown_labels"]}
         return told
 
@@ -265,7 +270,7 @@ class Survey:
         first_unknown = FIRST_WORD + self._kept
         words = [
             self._shown(self._encoder.words[row - FIRST_WORD]) if FIRST_WORD <= row < first_unknown else "<unk>"
-            for row in tokens.tolist()
+            for row in tokens[1 if self._encoder.marked else 0 :].tolist()
         ]
         decoded = ("|" if self._recipe.text.tokens == "bpe" else " ").join(words)
         return self._place(int(reader.sources[place]), rows) | {"decoded": decoded[:LONGEST_TEXT], "tokens": len(words)}
@@ -278,6 +283,8 @@ class Survey:
         row = rows[source]
         told: dict[str, Any] = {"file": str(self._files[source >> LINE_BITS]), "line": row.line}
         match self._manifest.task:
+            case "language":
+                pass
             case "regress":
                 told["target"] = row.target
             case "multilabel" | "tag":

@@ -27,7 +27,7 @@ from cluster.config.schema import Recipe
 from cluster.data.durable import write_arrays, write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
-from cluster.data.shards import ShardReader
+from cluster.data.questions import reader_of
 from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
@@ -174,7 +174,7 @@ def _build(
     pulse: Pulse,
 ) -> tuple[Trainer, TrainState]:
     """Put the parts together and restore the newest checkpoint that verifies. Collectives inside."""
-    reader = ShardReader(manifest.folder, "train")
+    reader = reader_of(manifest.folder, "train", recipe)
     order = Order(OrderSettings.of(recipe, padded=manifest.layout == "sequence"), reader.lengths, reader.planned_tokens)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model, *_sizes(manifest))
@@ -192,10 +192,10 @@ def _build(
     total_steps = _fixed_at_first_start(run, recipe, plan, placement, order, world)
     if recipe.train.compile:
         model.compile()
-    task = build_task(recipe.task, manifest)
+    task = build_task(recipe, manifest)
     validate = None
     if "validation" in manifest.splits:
-        validation = ShardReader(manifest.folder, "validation")
+        validation = reader_of(manifest.folder, "validation", recipe)
 
         def validate() -> dict[str, Any]:
             with pulse.phase(Phase.VALIDATE):
@@ -303,7 +303,7 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
     model.load_state_dict(weights)  # what is saved is what is scored: float64 is rounded first
     sums = None
     if "test" in manifest.splits:
-        test = ShardReader(manifest.folder, "test")
+        test = reader_of(manifest.folder, "test", trainer.recipe)
         budget = trainer.recipe.train.micro_batch_tokens
         before = time.perf_counter()
         with trainer.pulse.phase(Phase.SCORE):

@@ -81,6 +81,8 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     try:
         if name == "predict":
             local.become("cluster.predict", arguments)
+        if name == "export":
+            local.become("cluster.export", arguments)
         if name == "data":
             local.become("cluster.text.sets.catalogue", arguments)
         if name == "inspect" and options.what == "data":
@@ -232,6 +234,25 @@ def _predict(built: argparse.ArgumentParser) -> None:
         "--field", metavar="NAME", help="the field of --input that holds the text (default: as in training)"
     )
     built.add_argument("--json", action="store_true", help="JSON on stdout")
+    built.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: a GPU if there is one")
+    speaking = built.add_argument_group("language models that go on with a text")
+    for name, about in (
+        ("temperature", "0 takes the most probable token each time, 1 draws as the model says (default: 0.8)"),
+        ("top-k", "draw from so many of the most probable tokens (default: all)"),
+        ("top-p", "draw from the fewest that have this probability together (default: 1)"),
+        ("tokens", "most tokens to write (default: 100)"),
+        ("seed", "another seed, another text (default: 1)"),
+    ):
+        speaking.add_argument(f"--{name}", metavar="NUMBER", help=about)
+    speaking.add_argument("--stop", action="append", metavar="TEXT", help="end where this appears (may be repeated)")
+
+
+def _export(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a finished run")
+    built.add_argument(
+        "--format", choices=["huggingface"], required=True, help="huggingface: a folder that transformers loads"
+    )
+    built.add_argument("--output", metavar="DIR", required=True, help="folder to write")
 
 
 def _verify(built: argparse.ArgumentParser) -> None:
@@ -284,6 +305,7 @@ ARGUMENTS: dict[str, Add] = {
     "train": _train,
     "resume": _run_and_launch,
     "predict": _predict,
+    "export": _export,
     "evaluate": _evaluate,
     "report": _report,
     "prepare": _recipe,

@@ -14,15 +14,18 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
 
     `evaluation` is what `muster evaluate --json` prints; `baseline` what `muster baseline --json` does.
     """
+    task = evaluation.get("task", "classify")
     rows = [
         [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))]
-        for words, name in FIGURES[evaluation.get("task", "classify")]
+        for words, name in FIGURES[task]
         if name in evaluation or not name.startswith("span_")
     ]
+    if task == "language" and evaluation.get("bits_per_byte") is None:
+        rows = rows[1:]
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    unit = "examples"
+    unit = "tokens" if task == "language" else "examples"
     if "documents" in evaluation:
         unit = f"words in {evaluation['documents']:,} documents"
     return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}"])
@@ -39,21 +42,27 @@ FIGURES = {
         ("accuracy", "accuracy"), ("span F1", "span_f1"), ("span precision", "span_precision"),
         ("span recall", "span_recall"), ("F1 macro", "f1_macro"), ("loss", "loss"),
     ],
+    "language": [
+        ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
+    ],
 }  # fmt: skip
 """What is shown of each task: in words, and as the baseline calls it."""
 
 
 def _figure(evaluation: Scores, name: str) -> float | None:
+    if name in evaluation:
+        return evaluation[name]  # type: ignore[no-any-return]
     figure, _, average = name.partition("_")
-    found: float | None = evaluation[figure][average] if average and figure in evaluation else evaluation.get(name)
-    return found
+    return evaluation[figure][average] if average and figure in evaluation else None
 
 
 def headline(evaluation: Scores) -> str:
     """The first figure in words: `accuracy 0.7822`."""
-    figures = FIGURES[evaluation.get("task", "classify")]
-    words, name = next((one for one in figures if one[1] == "span_f1" and "span_f1" in evaluation), figures[0])
-    return f"{words} {_share(_figure(evaluation, name))}"
+    shown = [(words, _figure(evaluation, name)) for words, name in FIGURES[evaluation.get("task", "classify")]]
+    if "span_f1" in evaluation:
+        shown = [("span F1", evaluation["span_f1"])]
+    words, value = next((one for one in shown if one[1] is not None), shown[0])
+    return f"{words} {_share(value)}"
 
 
 def per_class(evaluation: Scores) -> str:

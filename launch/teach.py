@@ -96,12 +96,24 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
     ),
     "predict": Command(
         "use a finished run on new text",
-        "Label (or rate) texts with a finished run, on all cores; it needs nothing but the run's folder.",
+        "Label (or rate) texts with a finished run, on all cores; it needs nothing but the run's folder.\n"
+        "A language model goes on with each text, or fills in each [MASK].",
         """examples:
   muster predict runs/sentiment "a fine film" "a waste of time"
   echo "a fine film" | muster predict runs/sentiment
   muster predict runs/sentiment --input new.jsonl --output labelled.jsonl     also .csv, .tsv, .json, .txt, .parquet
-  zcat new.jsonl.gz | muster predict runs/sentiment --field text | grep positive""",
+  zcat new.jsonl.gz | muster predict runs/sentiment --field text | grep positive
+  muster predict runs/lm-tiny "What light" --temperature 0.7 --top-p 0.95 --tokens 200
+  muster predict runs/mlm-tiny "What [MASK] through yonder window breaks?" """,
+    ),
+    "export": Command(
+        "a run's model for other programs",
+        "Write a language model as a folder that Hugging Face's transformers loads: a causal one as\n"
+        "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A tokenizer comes along if\n"
+        "text.tokens is bpe.",
+        """examples:
+  muster export runs/lm-tiny --format huggingface --output lm-tiny-hf
+  python -c "from transformers import pipeline; print(pipeline('text-generation', 'lm-tiny-hf')('What light'))\"""",
     ),
     "evaluate": Command(
         "exact scores of a run, class by class",

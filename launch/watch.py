@@ -189,7 +189,7 @@ def figures(record: Record) -> list[str]:
 
 def evaluation_line(record: Record, metric: str) -> str:
     """One evaluation in a line: the metric that decides first, then the best known others."""
-    names = dict.fromkeys([metric, "accuracy", "spearman", "loss"])
+    names = dict.fromkeys([metric, "bits_per_byte", "perplexity", "accuracy", "spearman", "loss"])
     shown = [f"{name} {record[name]:.4f}" for name in names if isinstance(record.get(name), (int, float))]
     best = "  (best so far)" if record.get("best") else ""
     return f"step {record['step']:,}  {record.get('split', 'validation')}: {'  '.join(shown)}{best}"

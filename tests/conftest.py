@@ -212,6 +212,8 @@ MODELS = {
     "cnn": {"kind": "cnn", "embedding": 8, "filters": 4, "widths": [1, 2, 3]},
     "gru": {"kind": "gru", "embedding": 8, "hidden": 8, "bidirectional": True, "pooling": "attention"},
     "transformer": {"kind": "transformer", "embedding": 8, "heads": 2, "feed_forward": 16, "dropout": 0.3},
+    "gpt": {"kind": "gpt", "context": 16, "embedding": 16, "heads": 4, "key_heads": 2, "layers": 2, "feed_forward": 24},
+    "bert": {"kind": "bert", "context": 16, "embedding": 16, "heads": 2, "layers": 2, "feed_forward": 24},
     "custom": {
         "kind": "custom",
         "factory": "tests.models.own:build",
@@ -219,6 +221,10 @@ MODELS = {
         "options": {"width": 8},
     },
 }
+
+
+TASKS = {"gpt": "language", "bert": "language"}
+"""What a kind of model is for, if not to classify."""
 
 
 @pytest.fixture(scope="session")
@@ -232,6 +238,7 @@ def recipe_of(corpus, tmp_path_factory):
         recipe = {
             "data": {name: str(corpus / f"{name}.jsonl") for name in ("train", "validation", "test")},
             "model": dict(MODELS[kind]),
+            "task": {"kind": TASKS.get(kind, "classify")},
             "train": {"steps": 20, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 10},
             "evaluate": {"baseline": False},
             "launch": {"device": "cpu"},

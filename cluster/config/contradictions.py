@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Literal, assert_never
 
 from cluster.config.schema import (
+    Bert,
     Cnn,
     Custom,
+    Gpt,
     Gru,
     Linear,
     Lstm,
@@ -16,6 +18,7 @@ from cluster.config.schema import (
     Tag,
     Task,
     TaskKind,
+    Text,
     Transformer,
 )
 from cluster.config.settings import in_toml
@@ -23,7 +26,7 @@ from cluster.config.settings import in_toml
 BYTES = 256
 """Pieces that byte-pair encoding begins with: every text can be written in them."""
 Metric = Literal[
-    "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman",
+    "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
     "span_f1", "span_precision", "span_recall",
 ]  # fmt: skip
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
@@ -31,6 +34,7 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "multilabel": ("f1_micro", "accuracy", "f1_macro", "f1_weighted", "loss"),
     "regress": ("mse", "mae", "r2", "spearman", "loss"),
     "tag": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
+    "language": ("loss", "perplexity", "accuracy"),
 }
 SPAN_METRICS: tuple[Metric, ...] = ("span_f1", "span_precision", "span_recall")
 
@@ -46,7 +50,7 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
     match model:
         case Linear() | Mlp():
             return "bag"
-        case Cnn() | Lstm() | Gru() | Transformer():
+        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert():
             return "sequence"
         case Custom():
             return model.reads
@@ -54,9 +58,22 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
             assert_never(model)
 
 
+def keeps_whole_text(text: Text) -> bool:
+    """Can a text be had back from its tokens, to the byte? Others leave out white space, capital letters or rare words;
+    bits per byte would not count what these cost."""
+    return text.tokens == "bpe" and not text.lower
+
+
 def contradictions(recipe: Recipe) -> list[str]:
     """One line for each, with the way out."""
-    return [*_of_data(recipe), *_of_text(recipe), *_of_tagging(recipe), *_of_model(recipe), *_of_training(recipe)]
+    return [
+        *_of_data(recipe),
+        *_of_text(recipe),
+        *_of_tagging(recipe),
+        *_of_model(recipe),
+        *_of_language(recipe),
+        *_of_training(recipe),
+    ]
 
 
 def _of_data(recipe: Recipe) -> Iterator[str]:
@@ -66,8 +83,10 @@ def _of_data(recipe: Recipe) -> Iterator[str]:
     if isinstance(data.train, tuple) and {"auto", "none"} & set(data.train):
         yield f"data.train = {in_toml(data.train)}: a list of sources holds paths, globs and catalogue names alone"
     for setting in ("text", "label"):
-        if data.group == getattr(data, setting):
+        if data.group and data.group == getattr(data, setting):
             yield f'data.group and data.{setting} are both "{data.group}": name a field that several examples share'
+    if not data.label and recipe.task.kind != "language":
+        yield f'data.label = "": name the field with the label; task.kind = "{recipe.task.kind}" learns from labels'
     if data.text == data.label:
         yield f'data.text and data.label are both "{data.text}": the text cannot be its own label'
 
@@ -139,6 +158,15 @@ def _of_model(recipe: Recipe) -> Iterator[str]:
     model = recipe.model
     if isinstance(model, Transformer) and model.embedding % model.heads:
         yield f"model.embedding = {model.embedding}: must divide by model.heads ({model.heads}); change one of the two"
+    if isinstance(model, Bert) and model.embedding % model.heads:
+        yield f"model.embedding = {model.embedding}: must divide by model.heads ({model.heads}); change one of the two"
+    if isinstance(model, Gpt) and model.embedding % (2 * model.heads):
+        yield (
+            f"model.embedding = {model.embedding}: must divide by twice model.heads ({model.heads}), because rotary "
+            "positions turn pairs of values; change one of the two"
+        )
+    if isinstance(model, Gpt) and model.key_heads != "heads" and model.heads % model.key_heads:
+        yield f"model.heads = {model.heads}: must divide by model.key_heads ({model.key_heads}); change one of the two"
     if isinstance(model, Mlp) and model.embedding == "none" and model.vectors:
         yield 'model.vectors: the first layer has no word embeddings with model.embedding = "none"; give it a width'
     if isinstance(model, Custom) and model.size and not re.fullmatch(r"[\w.]+:\w+", model.size):
@@ -155,6 +183,32 @@ def _of_model(recipe: Recipe) -> Iterator[str]:
         )
     if getattr(model, "freeze_vectors", False) and not vectors:
         yield "model.freeze_vectors = true: there are no vectors to freeze; name a file with model.vectors"
+
+
+def _of_language(recipe: Recipe) -> Iterator[str]:
+    model, text, task = recipe.model, recipe.text, recipe.task.kind
+    speaks = isinstance(model, Gpt | Bert)
+    if speaks and task != "language":
+        yield (
+            f'model.kind = "{model.kind}": predicts tokens, and task.kind = "{task}" asks for something else; use '
+            'task.kind = "language", or another model, such as "transformer"'
+        )
+    if task != "language":
+        return
+    if not speaks:
+        yield (
+            f'task.kind = "language": the {model.kind} says one thing of a whole document, not which token comes '
+            'where; use model.kind = "gpt" (the next token) or "bert" (missing tokens)'
+        )
+    plain = {"stop_words": "keep", "punctuation": "keep", "lemmas": "none", "keep_tags": (), "tags": False}
+    for setting, value in plain.items():
+        if getattr(text, setting) != value:
+            yield f"text.{setting}: a language model learns the text as it stands; use {in_toml(value)}"
+    if text.max_tokens != Text().max_tokens:
+        yield (
+            f"text.max_tokens = {text.max_tokens}: a language model reads all of every document, piece by piece; leave "
+            "it out, and set model.context"
+        )
 
 
 def _of_training(recipe: Recipe) -> Iterator[str]:

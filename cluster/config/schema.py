@@ -45,10 +45,10 @@ class Data:
     """Name of the field (JSON) or column (CSV, TSV) that holds the text. A row of a TSV is one line. For `task.kind =
     "tag"` it holds the list of words; of `.conllu` it is a column ("form", or the default), of `.conll` a name of
     `data.columns`, the number of a column from 1 (-1 is the last), or the default: the first."""
-    label: Path = "label"
+    label: str = "label"
     """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
     `task.kind = "multilabel"`; a number for "regress"; for "tag" a list of labels, one a word (the default in `.conllu`
-    is "upos", in `.conll` the last column)."""
+    is "upos", in `.conll` the last column); "language" has none."""
     columns: tuple[Path, ...] = ()
     """Names of the columns of `.conll` files, from the first on, for `data.text` and `data.label` to choose from."""
     brackets: bool = False
@@ -123,7 +123,8 @@ class Text:
     min_count: Positive = 1
     """A word is kept if the training set holds it at least so often."""
     max_tokens: Positive = 4096
-    """A longer document is cut to so many tokens; how many were cut is said."""
+    """A longer document is cut to so many tokens; how many were cut is said. A language model reads all of every
+    document, piece by piece."""
     weights: Literal["auto", "none", "binary", "count", "tfidf"] = "auto"
     """`none` keeps the sequence of tokens; the others make a bag of distinct words with such a weight each. `auto`:
     what the model needs."""
@@ -257,6 +258,56 @@ class Transformer(ReadsSequence):
 
 
 @section
+class Gpt(StartsFrom):
+    """Causal language model: a Transformer decoder as in Llama (arxiv.org/abs/2302.13971), each token predicted from
+    those before it."""
+
+    kind: Literal["gpt"] = "gpt"
+    context: Annotated[int, Ge(8)] = 256
+    """Tokens of a training sequence, and most that it looks back upon. Documents follow one another in a sequence; none
+    sees another."""
+    embedding: Positive = 256
+    """Width of the token embeddings and of every layer; the output shares the embeddings' weights."""
+    layers: Positive = 4
+    """Layers, one above the other."""
+    heads: Positive = 4
+    """Attention heads of each layer; the width must divide by twice their number."""
+    key_heads: Positive | Literal["heads"] = "heads"
+    """Heads of keys and values, each for a group of attention heads (arxiv.org/abs/2305.13245); `heads`: one for each.
+    `heads` must divide by them."""
+    feed_forward: Positive = 704
+    """Width of the gated hidden layer after each attention."""
+    activation: Literal["swiglu", "geglu"] = "swiglu"
+    """What the gate of the hidden layer is (arxiv.org/abs/2002.05202)."""
+    dropout: Share = 0.0
+    """Share of the values that training drops, after the embeddings and in each layer."""
+
+
+@section
+class Bert(StartsFrom):
+    """Masked language model: a Transformer encoder as in BERT (arxiv.org/abs/1810.04805), missing tokens predicted from
+    those on both sides."""
+
+    kind: Literal["bert"] = "bert"
+    context: Annotated[int, Ge(8)] = 128
+    """Tokens of a training sequence, and most that it reads at once. Documents follow one another in a sequence; none
+    sees another."""
+    embedding: Positive = 256
+    """Width of the token embeddings and of every layer; the output shares the embeddings' weights."""
+    layers: Positive = 4
+    """Layers, one above the other."""
+    heads: Positive = 4
+    """Attention heads of each layer; the width must divide by them."""
+    feed_forward: Positive = 1024
+    """Width of the hidden layer after each attention."""
+    dropout: Share = 0.1
+    """Share of the values that training drops, after the embeddings and in each layer."""
+    masked: Annotated[float, Gt(0.0), Le(0.5)] = 0.15
+    """Share of the tokens that it has to find, others at each step. Of these 8 in 10 are hidden, 1 in 10 is another
+    token, 1 in 10 stays."""
+
+
+@section
 class Custom(StartsFrom):
     """A model of your own (docs/custom.md)."""
 
@@ -273,7 +324,7 @@ class Custom(StartsFrom):
     """What its `forward` takes: padded sequences, or bags of weighted words."""
 
 
-Model = Annotated[Linear | Mlp | Cnn | Lstm | Gru | Transformer | Custom, Field(discriminator="kind")]
+Model = Annotated[Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Custom, Field(discriminator="kind")]
 
 
 @section
@@ -314,8 +365,15 @@ class Tag:
     `predict` gives them."""
 
 
-Task = Annotated[Classify | Multilabel | Regress | Tag, Field(discriminator="kind")]
-TaskKind = Literal["classify", "multilabel", "regress", "tag"]
+@section
+class Language:
+    """What the text itself says: the next token (`model.kind = "gpt"`) or missing ones ("bert"); no labels."""
+
+    kind: Literal["language"] = "language"
+
+
+Task = Annotated[Classify | Multilabel | Regress | Tag | Language, Field(discriminator="kind")]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
 
 
 @section
@@ -350,7 +408,8 @@ class Train:
     """Passes over the training set."""
     step_size: Annotated[str, Field(pattern=r"^[1-9][0-9_]* (examples|tokens)$")] = "64 examples"
     """What one optimizer step takes, over all ranks: `"64 examples"` (exactly, but for an epoch's last step) or
-    `"16384 tokens"` (at most, padding counted)."""
+    `"16384 tokens"` (at most, padding counted). An example of a language model is a sequence of `model.context`
+    tokens."""
     micro_batch_tokens: Positive = 16_384
     """Most tokens, padding counted, that one rank runs forward and backward at once; a longer document stands alone."""
     window_documents: Positive = 65_536
@@ -388,16 +447,17 @@ class Evaluate:
     steps: Positive | Literal["epoch"] = "epoch"
     """Steps between two evaluations on the validation split; `epoch`: at the end of each."""
     metric: Literal[
-        "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman",
+        "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
         "span_f1", "span_precision", "span_recall",
     ] = "auto"  # fmt: skip
     """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
-    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1."""
+    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "language" loss."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
     """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for `task.kind = "tag"` the
-    most frequent label of each word) on the same split and print its score beside the model's."""
+    most frequent label of each word, for "language" counts of five tokens in a row) on the same split and print its
+    score beside the model's."""
 
 
 @section

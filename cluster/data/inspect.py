@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.data.order import Order, OrderSettings, costs, deal
-from cluster.data.shards import ShardReader
+from cluster.data.questions import reader_of
 from cluster.errors import PlanError
 
 if TYPE_CHECKING:
@@ -15,10 +15,11 @@ def order_report(prepared: Path, recipe: "Recipe", ranks: int, first: int, last:
     """The steps `first` to `last` (not included) of a run of `recipe`, dealt to `ranks` ranks.
 
     `{"steps": [{"step": 0, "ranks": [[[document ids of a micro-batch], ...], ...]}, ...]}`: one list a rank, an empty
-    one where a rank is idle; a document's id is its row in the training split. Raises PlanError, DataError.
+    one where a rank is idle; a document's id is its row in the training split, for a language model that of a sequence.
+    Raises PlanError, DataError.
     """
     refuse_impossible(recipe, ranks, first, last)
-    reader = ShardReader(prepared, "train")
+    reader = reader_of(prepared, "train", recipe)
     order = Order(OrderSettings.of(recipe, padded=not reader.weighted), reader.lengths, reader.planned_tokens)
     steps: list[dict[str, Any]] = []
     planned_steps = order.steps(order.at(first))

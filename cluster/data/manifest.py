@@ -11,7 +11,7 @@
     train/offsets       u64, tokens of the split before it
     train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
                         f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, how many words have
-                        a label (tag)
+                        a label (tag); u32, the bytes of the document's text (language)
     train/source        u64, file index << 40 | line number
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
@@ -34,8 +34,10 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-TaskKind = Literal["classify", "multilabel", "regress", "tag"]
-LABEL_TYPES: dict[TaskKind, str] = {"classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4"}
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
+LABEL_TYPES: dict[TaskKind, str] = {
+    "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "language": "<u4",
+}  # fmt: skip
 COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
 BESIDE_TYPES = {"weights": "<f4", "tags": "|u1", "affixes": "<u8"}
@@ -119,8 +121,15 @@ class Manifest:
 
     @property
     def outputs(self) -> int:
-        """Values that a model gives for a document (tag: for a token): one a label, or one number."""
-        return 1 if self.task == "regress" else len(self.labels)
+        """Values that a model gives for a document (tag: for a token): one a label, or one number; of a language model
+        for each token, one a row of the vocabulary."""
+        match self.task:
+            case "regress":
+                return 1
+            case "language":
+                return self.vocabulary_rows
+            case _:
+                return len(self.labels)
 
     @property
     def tag_rows(self) -> int:
@@ -274,6 +283,8 @@ class _Fields:
                 return "regress"
             case "tag":
                 return "tag"
+            case "language":
+                return "language"
             case _:
                 return "classify"
 

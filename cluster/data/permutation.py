@@ -35,6 +35,13 @@ def mix(*parts: int) -> int:
     return key
 
 
+def mixed(keys: Words, count: int) -> Words:
+    """`count` chance words of each key [B, 1], as rows [B, count]: those of SplitMix64 started with it."""
+    words: Words = keys + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    _mix(words)
+    return words
+
+
 def permutation(positions: npt.NDArray[np.integer], size: int, *key: int) -> Ids:
     """Which items of 0..size-1 stand at `positions` (all within 0..size-1) in the shuffled order that `key` chooses.
 

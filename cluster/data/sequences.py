@@ -13,11 +13,11 @@ from cluster.errors import DataError
 
 
 class Sequences:
-    """Sequence i holds the tokens i x length to (i + 1) x length of the split, counted over its documents and shards.
+    """Sequence i holds the tokens i x length to (i + 1) x length of the split, counted over its documents and shards;
+    the last one what is left.
 
-    What is left at the end, fewer than `length` tokens, belongs to no sequence. The loader and `Order` take this in a
-    `ShardReader`'s place. Raises ValueError for a length below 1, DataError for a split without one whole sequence or
-    of bags, whose words stand in no order.
+    The loader and `Order` take this in a `ShardReader`'s place. Raises ValueError for a length below 1, DataError for a
+    split without a token or of bags, whose words stand in no order.
     """
 
     weighted = False
@@ -27,29 +27,41 @@ class Sequences:
             raise ValueError(f"length must be 1 or more, but is {length}")
         if reader.weighted:
             raise DataError("a split of bags has no order of words to cut: prepare the data for a model of sequences.")
-        self.documents = reader.tokens // length
-        if self.documents == 0:
-            raise DataError(
-                f"the split holds {reader.tokens} tokens, not one sequence of {length}: take a smaller length."
-            )
+        if reader.tokens == 0:
+            raise DataError("the split holds no tokens, so there is no sequence to read: give more data.")
+        self.documents = -(-reader.tokens // length)
+        self.manifest = reader.manifest
         self._reader, self._length = reader, length
-        # One number each in memory, however many sequences there are.
-        self.lengths: npt.NDArray[np.uint32] = np.broadcast_to(np.uint32(length), (self.documents,))
-        self.labels: npt.NDArray[np.int32] = np.broadcast_to(np.int32(0), (self.documents,))
+        self.lengths: npt.NDArray[np.uint32] = np.full(self.documents, length, dtype=np.uint32)
+        self.lengths[-1] = reader.tokens - (self.documents - 1) * length
+        # One number in memory, however many sequences there are.
+        self.labels: Array = np.broadcast_to(np.int32(0), (self.documents,))
         """All 0: what a language model is to say stands in the tokens."""
 
     @property
     def planned_tokens(self) -> int:
         """What `Order` takes as the total of the lengths."""
-        return self.documents * self._length
+        return self._reader.tokens
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the texts of all documents (`task.kind = "language"`), as they were before they became tokens."""
+        return int(self._reader.labels.sum(dtype=np.int64))
+
+    def settle(self) -> None:
+        """As `ShardReader.settle`."""
+        self._reader.settle()
 
     def padded(self, ids: Ids) -> Rows:
-        """Tokens [B, L] in the stored type, none of them padding; lengths u32 [B]; tags u8 [B, L], if there are any.
+        """Tokens [B, L] in the stored type, zero behind the last sequence's end; lengths u32 [B]; tags u8 [B, L], if
+        there are any.
 
         Raises IndexError for an id that is no sequence's.
         """
-        tokens, tags = self._reader.stretches(self._starts(ids), self._length)
-        return tokens, self.lengths[ids], tags
+        starts = self._starts(ids)
+        lengths = self.lengths[ids]
+        tokens, tags = self._reader.stretches(starts, lengths.astype(np.int64))
+        return tokens, lengths, tags
 
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
         """The same of several batches, one after the other in `ids`, with so many sequences each."""
@@ -57,18 +69,20 @@ class Sequences:
         first = 0
         for count in counts:
             here = slice(first, first + count)
-            yield tokens[here], lengths[here], None if tags is None else tags[here]
+            width = int(lengths[here].max(initial=0))
+            yield tokens[here, :width], lengths[here], None if tags is None else tags[here, :width]
             first += count
 
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
-        """The same, tokens [B x L] one sequence after the other."""
+        """The same, one sequence after the other without padding."""
         tokens, lengths, tags = self.padded(ids)
-        return tokens.reshape(-1), lengths, None if tags is None else tags.reshape(-1)
+        inside = np.arange(tokens.shape[1]) < lengths[:, None]
+        return tokens[inside], lengths, None if tags is None else tags[inside]
 
     def packed(self, ids: Ids) -> Packed:
         """The same with the sequences' boundaries; those of the documents inside them are `boundaries`."""
         tokens, lengths, tags = self.flat(ids)
-        return Packed(tokens, boundaries_of(lengths), self._length, tags)
+        return Packed(tokens, boundaries_of(lengths), int(lengths.max(initial=0)), tags)
 
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
         """A 0 for each sequence of several batches."""

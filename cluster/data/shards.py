@@ -71,7 +71,8 @@ class _Spans(NamedTuple):
 
 
 class Reader(Protocol):
-    """What the loader needs of a split: `ShardReader` gives its documents, `Sequences` pieces of a fixed length."""
+    """What loader and training need of a split: `ShardReader` gives its documents, `Sequences` pieces of a fixed
+    length."""
 
     @property
     def documents(self) -> int: ...
@@ -86,6 +87,9 @@ class Reader(Protocol):
     def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]: ...
     def packed(self, ids: Ids) -> Packed: ...
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]: ...
+    @property
+    def planned_tokens(self) -> int | None: ...
+    def settle(self) -> None: ...
 
 
 class ShardReader:
@@ -119,7 +123,8 @@ class ShardReader:
             self._blocks.mark_whole(whole)
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
         self.labels = _mapped(folder, entry.columns["labels"])
-        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), or u32 [N], words with a label (tag)."""
+        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), or bytes of
+        the texts (language)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
         self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
@@ -207,17 +212,19 @@ class ShardReader:
         tokens, lengths, beside = self.flat(ids)
         return Packed(tokens, boundaries_of(lengths), int(lengths.max(initial=0)), beside)
 
-    def stretches(self, starts: Ids, length: int) -> tuple[Array, Array | None]:
-        """Tokens [B, length] of the split from each of `starts` [B] on, counted over all its documents and shards, in
-        the stored type; what stands beside them, if anything does.
+    def stretches(self, starts: Ids, lengths: Ids | int) -> tuple[Array, Array | None]:
+        """Tokens [B, longest] of the split from each of `starts` [B] on, so many of each, counted over all its
+        documents and shards, in the stored type, zero behind; what stands beside them, if anything does.
 
         Raises IndexError for a stretch that is not wholly inside the split.
         """
         starts = np.asarray(starts, dtype=np.int64)
-        if starts.size and not 0 <= int(starts.min()) <= int(starts.max()) <= self.tokens - length:
-            raise IndexError(f"a stretch must begin in 0..{self.tokens - length}: {starts.min()}..{starts.max()}")
-        spans = self._spans(starts, np.full(len(starts), length, dtype=np.uint32))
-        rows = self._rows(spans, length, _distinct(spans.shard_of), self._types)
+        wanted = np.broadcast_to(np.asarray(lengths, dtype=np.int64), starts.shape)
+        if starts.size and not (int(starts.min()) >= 0 and int((starts + wanted).max()) <= self.tokens):
+            longest = int(wanted.max())
+            raise IndexError(f"a stretch must begin in 0..{self.tokens - longest}: {starts.min()}..{starts.max()}")
+        spans = self._spans(starts, wanted.astype(np.uint32))
+        rows = self._rows(spans, int(wanted.max(initial=0)), _distinct(spans.shard_of), self._types)
         return rows[0], rows[1] if len(rows) > 1 else None
 
     def documents_from(self, starts: Ids, length: int) -> tuple[Ids, Ids]:

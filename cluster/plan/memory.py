@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from cluster.config.own import called, sizes
-from cluster.config.schema import Cnn, Custom, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
+from cluster.config.schema import Bert, Cnn, Custom, Gpt, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
 from cluster.errors import RecipeError
 
 AFFIXES = 3
@@ -39,6 +39,10 @@ def parameter_count(
             return _recurrent(model, 3, vocabulary_rows, outputs, beside, each_token)
         case Transformer():
             return _transformer(model, vocabulary_rows, outputs, beside, each_token)
+        case Gpt():
+            return _gpt(model, vocabulary_rows)
+        case Bert():
+            return _bert(model, vocabulary_rows)
         case Custom():
             return _custom(model, vocabulary_rows, outputs, beside)
         case _:
@@ -95,6 +99,30 @@ def _transformer(model: Transformer, vocabulary_rows: int, outputs: int, beside:
     blocks = model.layers * (attention + feed_forward + 2 * norm)
     pool = 0 if each_token else _attention_pool(model.pooling, width)
     return _embeddings(model, vocabulary_rows, beside) + join + blocks + norm + pool + _linear(width, outputs)
+
+
+def _gpt(model: Gpt, vocabulary_rows: int) -> int:
+    """No biases; the output is the embedding."""
+    width = model.embedding
+    keys = width if model.key_heads == "heads" else width // model.heads * model.key_heads
+    attention = width * (width + 2 * keys) + width * width
+    feed_forward = 3 * width * model.feed_forward
+    return vocabulary_rows * width + model.layers * (attention + feed_forward + 2 * width) + width
+
+
+def _bert(model: Bert, vocabulary_rows: int) -> int:
+    """The output is the embedding, and a bias for each row."""
+    width, norm = model.embedding, 2 * model.embedding
+    embeddings = (vocabulary_rows + model.context) * width + norm
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    feed_forward = _linear(width, model.feed_forward) + _linear(model.feed_forward, width)
+    return (
+        embeddings
+        + model.layers * (attention + feed_forward + 2 * norm)
+        + _linear(width, width)
+        + norm
+        + vocabulary_rows
+    )
 
 
 def _custom(model: Custom, vocabulary_rows: int, outputs: int, beside: Beside) -> int | None:

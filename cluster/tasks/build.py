@@ -7,17 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config import schema
+from cluster.config.contradictions import keeps_whole_text
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.tasks.classify import Classify
+from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
 from cluster.tasks.tag import Tag
 from cluster.tasks.task import Task
 
 
-def build_task(config: schema.Task, manifest: Manifest) -> Task:
+def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
     """The task of a run over prepared data. Raises DataError if its labels are not what the task takes."""
+    config = recipe.task
     match config:
         case schema.Classify():
             weights = balanced(manifest) if config.class_weights == "balanced" else None
@@ -29,8 +32,15 @@ def build_task(config: schema.Task, manifest: Manifest) -> Task:
             return Regress(targets["mean"], targets["std"])
         case schema.Tag():
             return Tag(list(manifest.labels), config.spans)
+        case schema.Language():
+            return _language(recipe)
         case _:
             assert_never(config)
+
+
+def _language(recipe: schema.Recipe) -> Language:
+    causal = isinstance(recipe.model, schema.Gpt)
+    return Language("causal" if causal else "masked", causal and keeps_whole_text(recipe.text))
 
 
 def balanced(manifest: Manifest) -> npt.NDArray[np.float64]:
@@ -53,5 +63,7 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Regress(mean, deviation)
         case {"kind": "tag", "spans": bool(spans)}:
             return Tag(labels, spans)
+        case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
+            return Language(objective, whole_text)
         case other:
             raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

@@ -1,6 +1,6 @@
 """What the training loop, the evaluation and the predictor ask of a task."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ Sums = dict[str, Tensor]
 
 
 class Task(Protocol):
-    def loss_sum(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Sum (not mean) of the training loss over a micro-batch, on the device, in at least float32."""
+    def loss_sum(self, outputs: Any, labels: Tensor) -> Tensor:
+        """Sum (not mean) of the training loss over a micro-batch, on the device, in at least float32. `outputs` are
+        what the model gives: (B, C), or Spoken."""
         ...
 
     def weight(self, labels: npt.NDArray[Any]) -> float:
@@ -25,7 +26,7 @@ class Task(Protocol):
         `keep`, also rows for the documents (what the model said of each)."""
         ...
 
-    def add(self, sums: Sums, outputs: Tensor, labels: Tensor, documents: npt.NDArray[np.int64]) -> None:
+    def add(self, sums: Sums, outputs: Any, labels: Tensor, documents: npt.NDArray[np.int64]) -> None:
         """Count one micro-batch of an evaluation; `documents` are the ids of its rows."""
         ...
 
@@ -41,13 +42,18 @@ class Task(Protocol):
         """What was kept of each document, one row each: its loss, and what the model said."""
         ...
 
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` keeps of the task, for `build_for_inference`."""
+        ...
+
+
+@runtime_checkable
+class Answering(Task, Protocol):
+    """A task whose model says one thing of a whole document."""
+
     def answers(self, outputs: Tensor) -> npt.NDArray[np.float64]:
         """What the model says, from its outputs (B, C): probabilities (B, C), or numbers (B,); of outputs (B, T, C)
         probabilities (B, T, C)."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What `model.json` keeps of the task, for `build_for_inference`."""
         ...
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cluster.config.schema import Custom, Linear, Model
+from cluster.config.schema import Embeds, Model
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.models.build import FROZEN_ROWS, LAST_LAYER
@@ -24,7 +24,7 @@ def begin(model: nn.Module, config: Model, manifest: Manifest, world: World, not
     """
     if config.start_from:
         start_from(model, Path(config.start_from), manifest, note)
-    if not isinstance(config, Linear | Custom) and config.vectors and world.rank == 0:
+    if isinstance(config, Embeds) and config.vectors and world.rank == 0:
         _take_vectors(model, Path(config.vectors), manifest.folder, note)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cluster.config.schema import Recipe
 from cluster.data.order import Order
 from cluster.data.permutation import mix
-from cluster.data.shards import ShardReader
+from cluster.data.shards import Reader
 from cluster.errors import DataError, Interrupted, NonFiniteError
 from cluster.loader import LoadedStep, StepLoader, fuse_tokens
 from cluster.metrics import LOWER_IS_BETTER
@@ -41,7 +41,7 @@ class Trainer:
     task: Task
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    reader: ShardReader
+    reader: Reader
     loader_threads: int
     order: Order
     total_steps: int
@@ -128,7 +128,7 @@ def backward(trainer: Trainer, loaded: LoadedStep) -> Tensor:
             seed_chance(trainer.world.device, mix(seed, loaded.step, batch.micro_batch))
             with autocast(trainer.plan, trainer.world):
                 outputs = trainer.model(batch.tokens, batch.lengths, batch.beside)
-            loss_sum = trainer.task.loss_sum(outputs, batch.labels)
+                loss_sum = trainer.task.loss_sum(outputs, batch.labels)
             (loss_sum * (0.0 if batch.idle else scale)).backward()  # type: ignore[no-untyped-call]
         if not batch.idle:
             total += loss_sum.detach()

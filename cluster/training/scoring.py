@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from cluster.data.order import costs, deal
-from cluster.data.shards import ShardReader
+from cluster.data.questions import Asks
+from cluster.data.shards import Reader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
 from cluster.tasks.task import Sums, Task
@@ -23,7 +24,7 @@ from cluster.training.settling import damage_named, settle
 def evaluate(
     model: nn.Module,
     task: Task,
-    reader: ShardReader,
+    reader: Reader,
     world: World,
     plan: Plan,
     micro_batch_tokens: int,
@@ -36,7 +37,7 @@ def evaluate(
 def evaluation_sums(
     model: nn.Module,
     task: Task,
-    reader: ShardReader,
+    reader: Reader,
     world: World,
     plan: Plan,
     micro_batch_tokens: int,
@@ -63,7 +64,8 @@ def evaluation_sums(
     model.train(was_training)
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
-    return {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
+    summed = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
+    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, Asks) else {})
 
 
 def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:

@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 
-from cluster.data.shards import ShardReader
+from cluster.data.shards import Reader
 from cluster.errors import DataError
 from cluster.training.parallel import World
 
 
-def settle(reader: ShardReader, world: World) -> None:
+def settle(reader: Reader, world: World) -> None:
     """Waits until every block that any rank has read is checked. A collective.
 
     Raises DataError on every rank, naming file and block, if any rank read a damaged one: no rank goes on with sums
@@ -24,7 +24,7 @@ def settle(reader: ShardReader, world: World) -> None:
 
 
 @contextlib.contextmanager
-def damage_named(reader: ShardReader) -> Iterator[None]:
+def damage_named(reader: Reader) -> Iterator[None]:
     """What goes wrong inside may come of a damaged block (a token outside the vocabulary, a loss that is no number, a
     rank that left because of either): if this rank read one, that is the error to raise, with file and block."""
     try:

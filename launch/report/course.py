@@ -29,9 +29,15 @@ HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("f1_macro", "F1 macro"),
         ("loss", "Loss"),
     ),
+    "language": (
+        ("bits_per_byte", "Bits per byte"),
+        ("perplexity", "Perplexity"),
+        ("loss", "Loss, nats a token"),
+        ("accuracy", "Right at once"),
+    ),
 }
 MOST_DOTS = 60  # points of a curve that are marked one by one
-LESS_IS_BETTER = frozenset({"loss", "mse", "mae"})
+LESS_IS_BETTER = frozenset({"loss", "mse", "mae", "perplexity", "bits_per_byte"})
 OTHER_FIGURES = (("f1_micro", "F1 micro"), ("accuracy", "Accuracy"))
 TIME_NAMES = {
     "data": ("Waiting for data", "c2"),
@@ -71,8 +77,10 @@ def head(facts: Facts) -> Html:
         "tag": f"one of {len(labels)} labels for each word" if labels else "a label for each word",
     }
     documents = facts.plan.get("documents")
-    trained = f"trained on {figures.count(documents)} documents of" if documents else "to be trained on"
-    said = tag("p", "Model ", tag("b", model), f": gives a document {gives[facts.task]}; {trained} {source}.")
+    pieces = "sequences" if facts.task == "language" else "documents"
+    trained = f"trained on {figures.count(documents)} {pieces} of" if documents else "to be trained on"
+    does = "predicts tokens" if facts.task == "language" else f"gives a document {gives[facts.task]}"
+    said = tag("p", "Model ", tag("b", model), f": {does}; {trained} {source}.")
     begun = str(facts.record.get("created", "")).replace("T", " ").replace("+00:00", " UTC")
     where = tag("p", f"Begun {begun} · muster {facts.record.get('version', '')}", class_="quiet")
     return tag("header", tag("h1", facts.name), said, where)
@@ -106,17 +114,19 @@ def _box(name: str, title: str, scores: Record, against: Record) -> Html | None:
 
 def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list[Html]:
     examples, said = scores.get("examples"), []
+    scored = "tokens" if facts.task == "language" else "documents"
     if facts.evaluation:
-        unit = "documents"
         if facts.task == "tag":
-            unit = f"words of {figures.count(scores.get('documents'))} documents"
-        words = f"Scored once on the {split} split, {figures.count(examples)} {unit}."
-        accuracy = figure_of(scores, "accuracy")
+            scored = f"words of {figures.count(scores.get('documents'))} documents"
+        words = f"Scored once on the {split} split, {figures.count(examples)} {scored}."
+        accuracy = figure_of(scores, "accuracy") if facts.task != "language" else None
         if accuracy is not None and figures.is_number(examples) and examples > 0 and 0 <= accuracy <= 1:
             wide = figures.half_width(accuracy, int(examples))
             words += f" So many give accuracy to within ±{figures.SPACE}{wide:.4f} (95{figures.SPACE}%):"
             words += " a smaller difference means little."
         said.append(words)
+        if facts.task == "language" and scores.get("bits_per_byte") is None:
+            said.append(_no_bytes(scores))
     else:
         why = "not scored on a test split yet" if facts.state != "finished" else "the run has no test split"
         said.append(f"Best on the validation split, at step {figures.count(scores.get('step'))}; {why}.")
@@ -132,6 +142,15 @@ def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list
     else:
         said.append("There is no baseline; `muster baseline` with this recipe fits one.")
     return [tag("p", " ".join(said), class_="quiet")]
+
+
+def _no_bytes(scores: Record) -> str:
+    if scores.get("objective") == "masked":
+        return "Bits per byte cannot be told of a masked model, which is asked for some tokens alone."
+    return (
+        'Bits per byte need tokens that are the whole text: text.tokens = "bpe" with text.lower = false. Others leave '
+        "out white space, capital letters or rare words, which cost nothing then."
+    )
 
 
 def curves(facts: Facts) -> Section:

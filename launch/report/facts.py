@@ -14,7 +14,9 @@ from launch import local
 
 Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
-STANDARD_METRICS = {"classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy"}
+STANDARD_METRICS = {
+    "classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy", "language": "loss",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Facts:
 
     @property
     def task(self) -> str:
-        """`classify`, `multilabel`, `regress` or `tag`."""
+        """`classify`, `multilabel`, `regress`, `tag` or `language`."""
         kind = str(self.recipe.get("task", {}).get("kind"))
         return kind if kind in STANDARD_METRICS else "classify"  # runs of before there were tasks
 

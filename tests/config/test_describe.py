@@ -8,6 +8,7 @@ from cluster.config.describe import as_data, explain, json_schema
 from cluster.config.load import load
 from cluster.config.settings import REQUIRED, allowed, settings
 from cluster.errors import RecipeError
+from tests.conftest import TASKS
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,8 @@ def test_the_example_on_the_command_line_works(setting):
     of_words = setting.path in TAGGING or setting.kind == "tag"
     kinds = TAGGER if of_words else {"model": "mlp", "task": "classify"}
     kinds = kinds | ({setting.section: setting.kind} if setting.kind else {})
+    if kinds["model"] in TASKS:
+        kinds["task"] = TASKS[kinds["model"]]
     needed = NEEDED.get((setting.path, setting.kind), [])
     needed = needed or (["model.factory=package.module:function"] if setting.kind == "custom" else [])
     asked = [f"{section}.kind={kind}" for section, kind in kinds.items()]

@@ -20,6 +20,39 @@ def refused(*overrides, recipe="sentiment"):
     return str(caught.value)
 
 
+LANGUAGE = ["task.kind=language", "model.kind=gpt"]
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["task.kind=language"], ["the mlp says one thing of a whole document", '"gpt"', '"bert"']),
+        (["model.kind=gpt"], ['task.kind = "classify" asks for something else']),
+        (["model.kind=bert", "task.kind=regress"], ['task.kind = "regress" asks for something else']),
+        ([*LANGUAGE, "text.weights=tfidf"], ["reads the sequence of tokens"]),
+        ([*LANGUAGE, "text.stop_words=drop"], ["text.stop_words", "as it stands"]),
+        ([*LANGUAGE, "text.max_tokens=100"], ["text.max_tokens = 100", "model.context"]),
+        ([*LANGUAGE, "model.heads=3"], ["model.embedding = 256", "twice model.heads (3)"]),
+        ([*LANGUAGE, "model.heads=8", "model.key_heads=3"], ["model.heads = 8", "model.key_heads (3)"]),
+        ([*LANGUAGE, "model.context=4"], ["model.context = 4", "at least 8"]),
+        ([*LANGUAGE, "model.kind=bert", "model.masked=0.7"], ["model.masked = 0.7", "at most 0.5"]),
+        ([*LANGUAGE, "model.kind=bert", "model.heads=3"], ["must divide by model.heads (3)"]),
+        ([*LANGUAGE, "evaluate.metric=f1_macro"], ["loss, perplexity, accuracy"]),
+        (["data.label="], ['data.label = ""', "learns from labels"]),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused_with_the_reason(overrides, said):
+    message = refused(*overrides)
+    for words in said:
+        assert words in message
+
+
+def test_a_language_model_asks_for_no_label():
+    recipe = load("sentiment", LANGUAGE)
+    assert (recipe.data.label, recipe.text.weights, recipe.evaluate.metric) == ("", "none", "loss")
+    assert from_toml(to_toml(recipe)) == recipe
+
+
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_shipped_recipes_load_and_come_back_from_toml(name):
     recipe = load(name)
@@ -85,7 +118,7 @@ def test_the_last_override_of_a_setting_wins_and_tables_are_their_leaves():
         ("data.bad_rows=nan", ["data.bad_rows = nan", "below 1"]),
         ("optim.learning_rate=inf", ["optim.learning_rate = inf", "finite"]),
         ("optim.kind=adm", ['optim.kind = "adm"', 'did you mean "adam"?']),
-        ("model.kind=lstn", ['model.kind = "lstn"', '"transformer" or "custom"', 'did you mean "lstm"?']),
+        ("model.kind=lstn", ['model.kind = "lstn"', 'or "custom"', 'did you mean "lstm"?']),
         ("model.layers=2", ["model.layers = 2", 'kind "lstm" has it']),
         ("model.hiden=[2]", ["did you mean model.hidden?"]),
         ("model.hidden=[0, 'x']", ['model.hidden = [0, "x"]', "each a whole number"]),

@@ -19,6 +19,7 @@ STEPS = 100
 MODELS = {
     "mlp": {"kind": "mlp", "hidden": [1536, 1024], "dropout": 0.5},
     "lstm": {"kind": "lstm", "embedding": 32, "hidden": 96, "dropout": 0.5},
+    "gpt": {"embedding": 64, "feed_forward": 128, "layers": 3, "dropout": 0.1},
 }
 
 
@@ -61,7 +62,7 @@ def test_killed_and_resumed_equals_undisturbed(
         model,
         model=MODELS[model],
         train={"steps": STEPS, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 50},
-        launch={"device": "cpu", "ranks": ranks},
+        launch={"device": "cpu", "ranks": ranks, "threads": 1},
     )
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert pool.run(ranks, train_here, recipe=str(recipe), run=str(undisturbed)) == [0] * ranks

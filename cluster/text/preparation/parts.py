@@ -32,7 +32,7 @@ from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.truth import MOST_LABELS, truth_of
 from cluster.text.raw.read import Block, Row, parse, size_bytes
 from cluster.text.tokens.found import Splits
-from cluster.text.tokens.given import GivenWords, Words, input_of
+from cluster.text.tokens.given import GIVEN, GivenWords, Words, input_of
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -217,7 +217,7 @@ def _once(data: Data, text: Text, task: TaskKind) -> Splits | GivenWords:
 def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int) -> Splits | GivenWords:
     """What finds the tokens of rows. Raises RecipeError."""
     takes = input_of(data, task)
-    return splits_of(text, chunks) if takes == "text" else GivenWords(text, marked=takes == "predicate")
+    return GivenWords(text, marked=takes == "predicate") if takes in GIVEN else splits_of(text, chunks)
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

@@ -39,6 +39,8 @@ def _vocabulary(report: Mapping[str, Any]) -> str:
 
 def _wanted(train: Mapping[str, Any], classes: int) -> str:
     """What there is to predict."""
+    if "bytes" in train:
+        return f"{train['bytes']:,} bytes of training text"
     if "targets" not in train:
         return f"{classes} labels"
     low, high, mean = (train["targets"][name] for name in ("min", "max", "mean"))

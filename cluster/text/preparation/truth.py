@@ -27,7 +27,8 @@ MOST_LABELS = 1 << 31
 
 @dataclass(frozen=True)
 class Truth:
-    """Labels of all documents, one after the other, and how many each has; `targets_B` is 0 but for regress."""
+    """Labels of all documents, one after the other, and how many each has; `targets_B` are numbers to predict (regress)
+    or bytes of the texts (language), else 0."""
 
     labels_M: npt.NDArray[np.int64]
     counts_B: npt.NDArray[np.uint32]
@@ -43,6 +44,8 @@ class Truth:
         match task:
             case "classify":
                 return self.labels_M
+            case "language":
+                return np.zeros(self.counts_B.size, dtype=np.int64)
             case "regress":
                 return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
             case "multilabel" | "tag":
@@ -58,14 +61,16 @@ class Truth:
     def column(self, task: TaskKind, numbers: npt.NDArray[np.int64], classes: int) -> npt.NDArray[Any]:
         """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
 
-        i32 [B] (classify), f64 [B] (regress), or u8 [B, C] of 0 and 1 without the unseen labels (multilabel). To tag it
-        follows from the tokens' own labels: `of_tokens`.
+        i32 [B] (classify), f64 [B] (regress), u8 [B, C] of 0 and 1 without the unseen labels (multilabel), u32 [B], the
+        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`.
         """
         match task:
             case "classify":
                 return numbers[self.labels_M].astype(np.int32)
             case "regress":
                 return self.targets_B
+            case "language":
+                return self.targets_B.astype(np.uint32)
             case "multilabel":
                 column = np.zeros((self.counts_B.size, classes), dtype=np.uint8)
                 rows = np.repeat(np.arange(self.counts_B.size), self.counts_B)
@@ -112,6 +117,7 @@ class TruthTally:
     def __init__(self, task: TaskKind) -> None:
         self._task = task
         self.documents = self._unlabelled = 0
+        self._bytes = 0
         self._labels: Counter[str] = Counter()
         self._spread = Spread()
 
@@ -121,13 +127,16 @@ class TruthTally:
         if self._task == "regress":
             self._spread.add(truth.targets_B)
             return
+        if self._task == "language":
+            self._bytes += int(truth.targets_B.sum())
+            return
         self._unlabelled += int(np.count_nonzero(truth.counts_B == 0))
         counts = np.bincount(truth.labels_M, minlength=len(names)).tolist()
         self._labels.update({name: count for name, count in zip(names, counts, strict=True) if count})
 
     def report(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Documents of each label, and of each that is no class; for regress the spread of the targets. Raises
-        DataError if that is no number."""
+        """Documents of each label, and of each that is no class; for regress the spread of the targets, for language
+        the bytes of the texts. Raises DataError if the spread is no number."""
         unknown = in_order(set(self._labels) - set(classes))
         report: dict[str, Any] = {
             "labels": {name: self._labels[name] for name in classes if name in self._labels},
@@ -139,6 +148,8 @@ class TruthTally:
             report["unlabelled"] = self._unlabelled
         if self._task == "regress":
             report["targets"] = self._spread.report()
+        if self._task == "language":
+            report["bytes"] = self._bytes
         return report
 
 

@@ -16,8 +16,11 @@ from cluster.text.raw.sources import told_by_place
 from cluster.text.tokens.given import Input, input_of
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
 
+NOTHING_CUT = 2**31 - 1
+"""`text.max_tokens` of a language model: no file of one text is as long."""
 INPUTS: dict[Input, str] = {
     "text": "texts",
+    "language": "texts behind marks, as language models do",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
 }
@@ -35,6 +38,8 @@ class Wanted:
     encoder: Encoder | None
     """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
     encoder_sha256: str
+    objective: str = ""
+    """The kind of model, of a language model: what is kept beside the data (the baseline) depends on it."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,11 @@ def wanted_by(recipe: Recipe) -> Wanted:
     """The settings that preparation goes by. Raises RecipeError for what is not there, DataError for the encoder."""
     if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
         recipe = resolve(recipe)
-    text = recipe.text
+    text, objective = recipe.text, ""
+    if recipe.task.kind == "language":
+        text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
     if not recipe.model.start_from:
-        return Wanted(recipe.data, text, recipe.task.kind, None, "")
+        return Wanted(recipe.data, text, recipe.task.kind, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model
     if not (folder / ENCODER).is_file():
         raise RecipeError(
@@ -81,7 +88,7 @@ def wanted_by(recipe: Recipe) -> Wanted:
     encoder = Encoder(text, before.words, before.idf, before.pieces, takes)
     encoder.tools = before.tools
     digest = hashlib.sha256((folder / ENCODER).read_bytes()).hexdigest()
-    return Wanted(recipe.data, text, recipe.task.kind, encoder, digest)
+    return Wanted(recipe.data, text, recipe.task.kind, encoder, digest, objective)
 
 
 def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
@@ -94,7 +101,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "unicode": unicodedata.unidata_version,  # of Python: lower case and normal forms
         "text": asdict(wanted.text) | {"pipeline": bool(wanted.text.pipeline)},  # which one, its hash tells
         "encoder": wanted.encoder_sha256,
-        "task": wanted.task,
+        "task": [wanted.task, wanted.objective] if wanted.objective else wanted.task,
         "fields": [data.text, data.label, data.group],
         "label_separator": data.label_separator if wanted.task == "multilabel" else None,
         "txt": data.txt,

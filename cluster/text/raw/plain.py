@@ -13,11 +13,13 @@ _LABEL = b"__label__"
 def label_of(path: Path, data: Data) -> str | None:
     """The label of all that a text file holds; None if each line has its own, as the first one shows.
 
-    `data.txt = "files"`: the name of the folder; "lines": the name of the file without extension. Raises DataError: as
-    `lines` does; `data.group` is set.
+    `data.txt = "files"`: the name of the folder; "lines": the name of the file without extension; empty where no label
+    is asked for. Raises DataError: as `lines` does; `data.group` is set.
     """
     if data.group:
         raise DataError(f"data.group = {data.group!r}, but {path} is plain text, which has no fields: leave it out.")
+    if not data.label:
+        return ""
     if data.txt == "files":
         return Path(os.path.abspath(path)).parent.name  # folds "..", keeps symbolic links
     for line in lines(path):

@@ -318,12 +318,12 @@ def _array_values(path: Path, data: Data) -> Found[Values]:
 
 
 def _columnar_values(path: Path, data: Data) -> Found[Values]:
-    wanted = [data.text, data.label, *filter(None, (data.group, data.predicate))]
+    wanted = [name for name in (data.text, data.label, data.group, data.predicate) if name]
     _require(path, columnar.column_names(path), data)
     for number, values in columnar.rows(path, wanted):
-        text, label, *more = values
-        group = more[0] if data.group else ""
-        yield number, *_sized((text, label, group, more[-1] if data.predicate else None))
+        found = dict(zip(wanted, values, strict=True))
+        given = (found[data.text], found.get(data.label, ""), found.get(data.group, ""), found.get(data.predicate))
+        yield number, *_sized(given)
 
 
 def _table_values(path: Path, data: Data) -> Found[Values]:
@@ -343,7 +343,7 @@ def _sized(values: Values | str) -> tuple[Values | str, int]:
 
 
 def _columns(path: Path, names: list[str], data: Data) -> tuple[int, int, int]:
-    """Where text, label and group stand; -1 for a group that is not asked for."""
+    """Where text, label and group stand; -1 for what is not asked for."""
     _require(path, names, data)
     text, label, group = (names.index(name) if name else -1 for name in (data.text, data.label, data.group))
     return text, label, group

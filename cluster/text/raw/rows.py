@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from cluster.config.schema import Data, TaskKind
 from cluster.text.raw import conll
@@ -13,6 +13,9 @@ from cluster.text.raw import conll
 Values = tuple[Any, Any, Any, Any]
 """Text, label, group and predicate of a row as its file has them, typed as JSON types them; group is "" and predicate
 None if none is asked for."""
+
+Labelled = Literal["classify", "multilabel", "regress", "tag"]
+"""Tasks whose rows have a label."""
 
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
 
@@ -35,9 +38,10 @@ class Row:
     """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
     labels: tuple[str, ...]
-    """Exactly one to classify; any number, none twice, for multilabel; none to regress; one a word to tag."""
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress or for language; one a word to
+    tag."""
     target: float
-    """The number to predict; 0 but for regress."""
+    """The number to predict (regress); bytes of the text (language); else 0."""
     group: str
     """Empty without one."""
     words: tuple[str, ...] = ()
@@ -83,7 +87,7 @@ def txt_row(number: int, line: bytes, label: str | None, data: Data, task: TaskK
     try:
         text = _decoded(line)
         if label is not None:
-            if text.startswith(_LABEL):
+            if data.label and text.startswith(_LABEL):
                 raise _Bad(f"begins with {_LABEL}, but {label!r}, from the file's name or folder, labels all of it")
             if task == "regress" and not is_number(label):
                 raise _Bad(
@@ -125,7 +129,8 @@ def pick(fields: Any, data: Data) -> Values | str:
 def _picked(fields: dict[str, Any], data: Data) -> Values:
     group = _value(fields, data.group) if data.group else ""
     predicate = _value(fields, data.predicate) if data.predicate else None
-    return _value(fields, data.text), _value(fields, data.label), group, predicate
+    text = _value(fields, data.text)
+    return text, _value(fields, data.label) if data.label else "", group, predicate
 
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
@@ -136,7 +141,7 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         text = " ".join(words)
     if not isinstance(text, str):
         raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
-    labels, target = _aim(label, data, task)
+    labels, target = ((), 0.0) if task == "language" else _aim(label, data, task)
     if task == "tag" and len(labels) != len(words):
         raise _Bad(f"{len(words)} words (field {data.text!r}), but {len(labels)} labels (field {data.label!r})")
     group = _name(group, data.group)
@@ -147,6 +152,8 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         raise _Bad(f"empty text (field {data.text!r})")
     if not all(labels):
         raise _Bad(f"empty label (field {data.label!r})")
+    if task == "language":
+        target = float(len(text.encode()))
     marked = NO_PREDICATE if predicate is None else _place(predicate, data.predicate, len(words))
     return Row(number, text, labels, target, group, words, marked)
 
@@ -175,7 +182,7 @@ def _place(value: Any, name: str, words: int) -> int:
     return value
 
 
-def _aim(label: Any, data: Data, task: TaskKind) -> tuple[tuple[str, ...], float]:
+def _aim(label: Any, data: Data, task: Labelled) -> tuple[tuple[str, ...], float]:
     """Labels and target, whichever the task has."""
     match task:
         case "classify" if isinstance(label, list):

@@ -239,6 +239,8 @@ def _print_list() -> None:
                 aim = f'numbers (data.label = "{described["field"]}")'
             case "tag":
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
+            case "language":
+                aim = 'text without labels (task.kind = "language")'
             case _:
                 aim = f"{described['classes']} classes"
         print(f"{'':<18}{aim} · {documents or 'not fetched'} · package {described['package']}")

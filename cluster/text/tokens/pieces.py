@@ -110,6 +110,22 @@ class Pieces:
         return np.fromiter(flat, dtype=np.uint32, count=int(counts.sum(dtype=np.int64))), counts
 
 
+def bytes_of(piece: str) -> bytes:
+    """The bytes that a piece is written for."""
+    return bytes(map(_BYTES.__getitem__, piece))
+
+
+def _bytes_by_letter() -> dict[str, int]:
+    """Which letter stands for each byte: those that can be seen for themselves, the others for the letters from U+0100
+    on (github.com/openai/gpt-2, src/encoder.py)."""
+    seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(256 + number): byte for number, byte in enumerate(others)}
+
+
+_BYTES = _bytes_by_letter()
+
+
 def learn(counts: Mapping[str, int], text: Text) -> Pieces:
     """`text.vocabulary_size` pieces (the 256 bytes among them) from how often each stretch stands in the training set.
 

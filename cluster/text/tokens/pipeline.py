@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
+from cluster.data.marks import MARKS, mark_of
 from cluster.errors import DataError
 from cluster.text.tokens.found import Splits
-from cluster.text.tokens.given import WORD_MARKS, GivenWords, Input, RawSplits, Words
+from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
@@ -70,7 +71,7 @@ class Documents:
     cut: int
     """How many documents were cut to `text.max_tokens`."""
     read: int
-    """Tokens of the texts, after cutting; a bag holds fewer, the distinct known ones."""
+    """Tokens of the texts, after cutting; a bag holds fewer, the distinct known ones, marks are not counted."""
     unknown: int
     """Tokens that are not in the vocabulary; a bag leaves them out, a sequence holds id 1 in their place."""
     without_known_word: int
@@ -100,8 +101,9 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`. `idf` (f64, one a word) belongs to `text.weights = "tfidf"`, `pieces`
-    (whose words they are then) to `text.tokens = "bpe"`.
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models need it, two more follow: the mark
+    that each document begins with, and the one that hides a token. No text becomes one of them. `idf` (f64, one a word)
+    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"`.
     """
 
     def __init__(
@@ -127,7 +129,12 @@ class Encoder:
     @property
     def rows(self) -> int:
         """Rows of the embedding table."""
-        return FIRST_WORD + len(self.words)
+        return FIRST_WORD + len(self.words) + (MARKS if self.marked else 0)
+
+    @property
+    def marked(self) -> bool:
+        """Does each document begin with a mark, as language models need it?"""
+        return self.takes == "language"
 
     @property
     def weighted(self) -> bool:
@@ -186,10 +193,14 @@ class Encoder:
         )
         if self.weighted:
             return Documents(*bag(tokens, lengths, self.text.weights, self.idf), *counted)
-        if self.takes != "text":  # no document of given words is empty
+        if self.takes in GIVEN:  # no document of given words is empty
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             return Documents(tokens, lengths, beside, *counted, words)
-        return Documents(*_never_empty(tokens, lengths, numbered.tags_N), *counted)
+        tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
+        if self.marked:
+            starts = np.cumsum(lengths, dtype=np.int64) - lengths
+            tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
+        return Documents(tokens, lengths, tags, *counted)
 
     def encode(self, texts: Sequence[str | Words]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
@@ -197,7 +208,7 @@ class Encoder:
 
         Raises RecipeError if something that it needs (a package, a pipeline) is not there.
         """
-        if self.takes != "text":
+        if self.takes in GIVEN:
             self._given = self._given or GivenWords(self.text, marked=self.takes == "predicate")
             given = [self.words_of(one) for one in texts]
             numbered, forms = self._given.number(given)
@@ -266,7 +277,7 @@ def _text(one: str | Words) -> str:
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "words" | "predicate":
+        case "text" | "language" | "words" | "predicate":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")

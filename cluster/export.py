@@ -1,0 +1,120 @@
+"""A finished run's model in a form that other programs read.
+
+python -m cluster.export RUN --format huggingface --output DIR [--json]
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cluster.config.schema import Bert, Gpt, Model
+from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
+from cluster.runs import model_folder, read_json
+
+FORMATS = ("huggingface",)
+
+
+def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
+    """Writes a folder that `transformers` loads: {"output", "architecture", "tokenizer"}.
+
+    All or nothing. Raises RunError for a run that has not finished, or whose model Hugging Face has no equal of;
+    DataError for a folder that holds something, or cannot be written.
+    """
+    from safetensors.torch import load_file, save_file
+
+    from cluster import huggingface
+    from cluster.predictor import verify_model
+    from cluster.text.tokens.pipeline import Encoder
+
+    folder = model_folder(run)
+    verify_model(folder)
+    description = read_json(folder / "model.json")
+    config, rows = TypeAdapter(Model).validate_python(description["model"]), int(description["vocabulary_rows"])
+    weights, encoder = load_file(folder / "weights.safetensors"), Encoder.load(folder)
+    match config:
+        case Gpt():
+            named, settings = huggingface.llama_weights(weights, config), huggingface.llama_config(config, rows)
+        case Bert():
+            named, settings = huggingface.bert_weights(weights, config), huggingface.bert_config(config, rows)
+        case _:
+            raise RunError(
+                f'{run} holds a model of kind "{config.kind}", which transformers has no equal of: only language '
+                'models ("gpt", "bert") can be exported so. Its weights are in model/weights.safetensors.'
+            )
+    tokenizer = huggingface.tokenizer_files(encoder, isinstance(config, Gpt), config.context)
+    files = {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words)})}
+    work = _begun(output)
+    try:
+        save_file(named, work / "model.safetensors", metadata={"format": "pt"})
+        for name, contents in files.items():
+            (work / name).write_text(json.dumps(contents, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _finished(work, output)
+    except OSError as error:
+        raise DataError(f"--output {output} cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return {"output": str(output), "architecture": settings["architectures"][0], "tokenizer": bool(tokenizer)}
+
+
+def _vocabulary(words: Sequence[str]) -> list[str]:
+    """What each row of the embeddings stands for, where no tokenizer says it."""
+    return ["<pad>", "<unk>", *words, "<mark>", "<mask>"]
+
+
+def _begun(output: Path) -> Path:
+    """A folder beside the one that is wanted, which must not hold anything."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"--output {output} is there already: name a folder that is not, or an empty one.")
+    if not output.absolute().parent.is_dir():
+        raise DataError(f"--output {output}: there is no folder {output.absolute().parent}.")
+    work = output.absolute().parent / f".{output.name}.{os.getpid()}.partial"
+    try:
+        work.mkdir()
+    except OSError as error:
+        raise DataError(f"--output {output} cannot be written ({error.strerror}).") from error
+    return work
+
+
+def _finished(work: Path, output: Path) -> None:
+    from cluster.data.durable import rename_folder
+
+    rename_folder(work, output.absolute())
+
+
+def _run(options: argparse.Namespace) -> int:
+    made = export_huggingface(options.run, options.output)
+    if options.json:
+        print(json.dumps(made))
+        return EXIT_DONE
+    print(f"{made['output']}: {made['architecture']} for transformers")
+    if not made["tokenizer"]:
+        print(
+            'muster: without a tokenizer, which transformers has for text.tokens = "bpe" alone; vocabulary.json says '
+            "what each row is.",
+            file=sys.stderr,
+        )
+    return EXIT_DONE
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="muster export", description="A run's model for other programs.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
+    parser.add_argument(
+        "--format", choices=FORMATS, required=True, help="huggingface: a folder that transformers loads"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    options = parser.parse_args(arguments)
+    return exit_code_of(lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

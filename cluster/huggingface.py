@@ -1,0 +1,192 @@
+"""Language models as Hugging Face folders: weights and settings under the names that `transformers` reads.
+
+A causal model is a LlamaForCausalLM, a masked one a BertForMaskedLM; `transformers` gives the same logits. Nothing here
+imports it. A tokenizer comes along where the tokens are byte-pair encoding.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cluster.config.schema import Bert, Gpt
+from cluster.data.marks import mark_of, mask_of
+from cluster.models import bert, gpt
+from cluster.models.language import INITIAL_DEVIATION
+from cluster.text.tokens.pipeline import FIRST_WORD, PAD, UNKNOWN, Encoder
+
+Weights = Mapping[str, Tensor]
+SEGMENTS = 2
+"""Kinds of segments that BERT tells apart; our models know none, so both are zero."""
+ACTIVATIONS = {"swiglu": "silu", "geglu": "gelu"}
+
+
+def llama_config(config: Gpt, vocabulary_rows: int) -> dict[str, Any]:
+    """`config.json` of a causal model."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": vocabulary_rows,
+        "hidden_size": config.embedding,
+        "intermediate_size": config.feed_forward,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.heads if config.key_heads == "heads" else config.key_heads,
+        "head_dim": config.embedding // config.heads,
+        "hidden_act": ACTIVATIONS[config.activation],
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": gpt.NORM_EPSILON,
+        "rope_theta": gpt.ROTARY_BASE,
+        "rope_parameters": {"rope_type": "default", "rope_theta": gpt.ROTARY_BASE},  # as transformers 5 has it
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+        "tie_word_embeddings": True,
+        "bos_token_id": mark_of(vocabulary_rows),
+        "eos_token_id": mark_of(vocabulary_rows),
+        "pad_token_id": PAD,
+        **_always(),
+    }
+
+
+def llama_weights(weights: Weights, config: Gpt) -> dict[str, Tensor]:
+    """The weights of a causal model, what we multiply at once in their several parts."""
+    width = config.embedding // config.heads
+    heads = (config.heads if config.key_heads == "heads" else config.key_heads) * width
+    found = {"model.embed_tokens.weight": weights["words.weight"], "model.norm.weight": weights["norm.weight"]}
+    for number in range(config.layers):
+        ours, theirs = f"blocks.{number}.", f"model.layers.{number}."
+        together = weights[ours + "queries_keys_values.weight"]
+        query, key, value = torch.split(together, [config.embedding, heads, heads])
+        gate, wide = weights[ours + "gate_and_wide.weight"].chunk(2)
+        found |= {
+            theirs + "self_attn.q_proj.weight": query,
+            theirs + "self_attn.k_proj.weight": key,
+            theirs + "self_attn.v_proj.weight": value,
+            theirs + "self_attn.o_proj.weight": weights[ours + "attended.weight"],
+            theirs + "mlp.gate_proj.weight": gate,
+            theirs + "mlp.up_proj.weight": wide,
+            theirs + "mlp.down_proj.weight": weights[ours + "narrow.weight"],
+            theirs + "input_layernorm.weight": weights[ours + "norm_attention.weight"],
+            theirs + "post_attention_layernorm.weight": weights[ours + "norm_feed_forward.weight"],
+        }
+    return _own(found)
+
+
+def bert_config(config: Bert, vocabulary_rows: int) -> dict[str, Any]:
+    """`config.json` of a masked model."""
+    return {
+        "architectures": ["BertForMaskedLM"],
+        "model_type": "bert",
+        "vocab_size": vocabulary_rows,
+        "hidden_size": config.embedding,
+        "intermediate_size": config.feed_forward,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "max_position_embeddings": config.context,
+        "type_vocab_size": SEGMENTS,
+        "layer_norm_eps": bert.NORM_EPSILON,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+        "pad_token_id": PAD,
+        **_always(),
+    }
+
+
+def bert_weights(weights: Weights, config: Bert) -> dict[str, Tensor]:
+    """The weights of a masked model."""
+    words = weights["words.weight"]
+    found = {
+        "bert.embeddings.word_embeddings.weight": words,
+        "bert.embeddings.position_embeddings.weight": weights["places.weight"],
+        "bert.embeddings.token_type_embeddings.weight": torch.zeros(SEGMENTS, words.shape[1]),
+        "cls.predictions.bias": weights["bias"],
+    }
+    names = {
+        "norm": "bert.embeddings.LayerNorm",
+        "transform": "cls.predictions.transform.dense",
+        "norm_transform": "cls.predictions.transform.LayerNorm",
+    }
+    for number in range(config.layers):
+        ours, theirs = f"blocks.{number}.", f"bert.encoder.layer.{number}."
+        names |= {
+            ours + "attended": theirs + "attention.output.dense",
+            ours + "norm_attention": theirs + "attention.output.LayerNorm",
+            ours + "wide": theirs + "intermediate.dense",
+            ours + "narrow": theirs + "output.dense",
+            ours + "norm_feed_forward": theirs + "output.LayerNorm",
+        }
+        for part in ("weight", "bias"):
+            parts = weights[f"{ours}queries_keys_values.{part}"].chunk(3)
+            for name, one in zip(("query", "key", "value"), parts, strict=True):
+                found[f"{theirs}attention.self.{name}.{part}"] = one
+    for mine, its in names.items():
+        found |= {f"{its}.{part}": weights[f"{mine}.{part}"] for part in ("weight", "bias")}
+    return _own(found)
+
+
+def _always() -> dict[str, Any]:
+    return {"initializer_range": INITIAL_DEVIATION, "dtype": "float32", "torch_dtype": "float32"}
+
+
+def _own(weights: Weights) -> dict[str, Tensor]:
+    """Each in memory of its own, as safetensors wants it."""
+    return {name: value.clone().contiguous() for name, value in weights.items()}
+
+
+def tokenizer_files(encoder: Encoder, causal: bool, context: int) -> dict[str, Any]:
+    """The contents of `tokenizer.json` and `tokenizer_config.json`; none where the tokens are not byte-pair encoding.
+
+    The rows are those of the model. A text begins with the mark, as documents do in training.
+    """
+    if encoder.pieces is None:
+        return {}
+    rows = encoder.rows
+    names = _names(encoder.words, ("<pad>", "<unk>", "<|endoftext|>", "<mask>") if causal else BERT_NAMES)
+    special = dict(zip(names, (PAD, UNKNOWN, mark_of(rows), mask_of(rows)), strict=True))
+    pad, unknown, mark, mask = names
+    contents = copy.deepcopy(encoder.pieces.contents)
+    vocabulary = {word: row for row, word in enumerate(encoder.words, start=FIRST_WORD)} | special
+    contents["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda one: one[1]))
+    contents["added_tokens"] = [
+        {
+            "id": row, "content": name, "single_word": False, "lstrip": name == mask, "rstrip": False,
+            "normalized": False, "special": True,
+        }
+        for name, row in special.items()
+    ]  # fmt: skip
+    contents["post_processor"] = _beginning_with(mark, special[mark])
+    roles = {"pad_token": pad, "unk_token": unknown}
+    roles |= {"bos_token": mark, "eos_token": mark} if causal else {"cls_token": mark, "mask_token": mask}
+    described = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context, **roles}
+    return {"tokenizer.json": contents, "tokenizer_config.json": described}
+
+
+BERT_NAMES = ("[PAD]", "[UNK]", "[CLS]", "[MASK]")
+
+
+def _names(pieces: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Names that no piece has."""
+    taken, found = set(pieces), []
+    for name in wanted:
+        while name in taken:
+            name += "_"
+        found.append(name)
+    return found
+
+
+def _beginning_with(name: str, row: int) -> dict[str, Any]:
+    """The post-processor of `tokenizers` that puts a token before each text."""
+    mark = {"SpecialToken": {"id": name, "type_id": 0}}
+    first, second = ({"Sequence": {"id": which, "type_id": 0}} for which in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [mark, first],
+        "pair": [mark, first, mark, second],
+        "special_tokens": {name: {"id": name, "ids": [row], "tokens": [name]}},
+    }
