@@ -187,7 +187,8 @@ def tagging_recipe_of(tagged_corpus, recipe_of):
     def write(kind, ending="jsonl", **sections):
         read = {"roles": "3:"} if ending == "conll" else {"text": "tokens", "label": "tags", "predicate": "predicate"}
         data = {split: str(tagged_corpus / f"{split}.{ending}") for split in ("train", "validation", "test")}
-        model = {"factory": "tests.models.own:build_tagger"} if kind == "custom" else {}
+        own = {"factory": "tests.models.own:build_tagger", "size": "tests.models.own:size_of_tagger"}
+        model = own if kind == "custom" else {}
         sections["model"] = model | sections.get("model", {})
         sections["data"] = data | read | sections.get("data", {})
         return recipe_of(kind, task={"kind": "tag", "spans": True}, **sections)

@@ -19,8 +19,14 @@ class Gated(nn.Module):
 
 
 class EachToken(Gated):
-    def forward(self, tokens, lengths, beside=None):
-        words = self.words(tokens)
+    """Of each word, with the mark of the predicate."""
+
+    def __init__(self, width, vocabulary_rows, outputs, tag_rows):
+        super().__init__(width, vocabulary_rows, outputs)
+        self.marks = nn.Embedding(tag_rows, width, padding_idx=0)
+
+    def forward(self, tokens, lengths, marks):
+        words = self.words(tokens) + self.marks(marks)
         return self.output(torch.sigmoid(self.gate(words)) * words)
 
 
@@ -28,10 +34,14 @@ def build(options, vocabulary_rows, outputs):
     return Gated(options["width"], vocabulary_rows, outputs)
 
 
-def build_tagger(options, vocabulary_rows, outputs):
-    return EachToken(options["width"], vocabulary_rows, outputs)
+def build_tagger(options, vocabulary_rows, outputs, tag_rows):
+    return EachToken(options["width"], vocabulary_rows, outputs, tag_rows)
 
 
 def size(options, vocabulary_rows, outputs):
     width = options["width"]
     return vocabulary_rows * width + (width + 1) + outputs * (width + 1)
+
+
+def size_of_tagger(options, vocabulary_rows, outputs, tag_rows):
+    return size(options, vocabulary_rows, outputs) + tag_rows * options["width"]

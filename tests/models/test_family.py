@@ -142,8 +142,7 @@ def test_two_steps_move_every_parameter_of_a_tagger(tagger):
     after = load_file(run / "model/weights.safetensors")
     assert set(fresh.state_dict()) == set(after)
     assert [name for name, value in fresh.state_dict().items() if torch.equal(value, after[name])] == []
-    if config.kind != "custom":  # whose function is told nothing of marks
-        assert parameter_count(config, *sizes) == sum(value.numel() for value in after.values())
+    assert parameter_count(config, *sizes) == sum(value.numel() for value in after.values())
 
 
 def test_a_tagger_is_scored_and_predicts(tagger, muster):
