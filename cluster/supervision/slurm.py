@@ -15,6 +15,7 @@ from cluster.topology.hosts import compressed
 from cluster.topology.place import place_among_nodes
 
 ANSWER_SECONDS = 10.0
+TRIES = 3
 EARLY_SECONDS = 5.0
 """A job that ends so long before its limit did not end because of it."""
 
@@ -139,13 +140,16 @@ def _is_up(state: str) -> bool:
 
 def _said(*words: str) -> str:
     """Raises Unsaid."""
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL, check=False,
-            env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unsaid(f"{words[0]}: {error}") from error
+    for _ in range(TRIES):  # a job that is requeued or cancelled gets a SIGTERM, and so does what we have just asked
+        try:
+            done = subprocess.run(
+                words, capture_output=True, text=True, timeout=ANSWER_SECONDS, stdin=subprocess.DEVNULL, check=False,
+                env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unsaid(f"{words[0]}: {error}") from error
+        if done.returncode >= 0:
+            break
     if done.returncode:
         raise Unsaid(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

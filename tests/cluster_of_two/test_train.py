@@ -98,7 +98,8 @@ def agent(job, node):
 
 
 def test_a_frozen_node_is_named_and_left_out_of_the_next_start(submit, recipe_of):
-    job = submit(recipe_of("lstm", train=LONG), "launch.ranks=2", ONE_THREAD, options=["--partition=three"])
+    recipe = recipe_of("lstm", train=LONG | {"steps": 5000})
+    job = submit(recipe, "launch.ranks=2", ONE_THREAD, options=["--partition=three"])
     job.until_step(60)
     hit = time.monotonic()
     agent(job, "h2").suspend()
