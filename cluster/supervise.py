@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Recipe
-from cluster.errors import exit_code_of
+from cluster.errors import RunError, exit_code_of
 from cluster.processes import die_with_parent
 from cluster.runs import RunFolder, locked, open_run
 from cluster.supervision.agents import Agents
@@ -98,6 +98,9 @@ class Supervisor:
             signs=self.signs, wishes=self.wishes, say=say,
         )  # fmt: skip
         ending = attempt.run()
+        if ending.verdict == "wrong input" and not attempt.has_started:  # nothing was started: nothing is changed
+            self.run.attempt_logs(number).rmdir()
+            raise RunError(ending.message)
         ending = replace(ending, step=newest_step(self.run) or None)
         self.signs.words = ending.message
         past = Past(

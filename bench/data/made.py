@@ -39,6 +39,8 @@ def make(folder: Path, tokens: int) -> Documents:
         rng = np.random.default_rng(1)
         lengths = np.clip(rng.lognormal(5.5, 1.0, 2 + tokens // 300), 16, 2048).astype(np.uint32)
         lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
+        if left := -int(lengths.sum()) % SEQUENCE:  # a last, shorter sequence is not every loader's
+            lengths = np.append(lengths, np.uint32(left))
         ids = rng.integers(1, ROWS, int(lengths.sum()), dtype=np.uint16)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "tokens.npy", ids)

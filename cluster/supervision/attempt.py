@@ -76,6 +76,8 @@ class Attempt:
     wishes: Wishes
     say: Say
     nodes: list[NodeState] = field(default_factory=list)
+    has_started: bool = False
+    """The ranks were told to go."""
     _next_word: float = 0.0
 
     def run(self) -> Ending:
@@ -162,6 +164,7 @@ class Attempt:
                 "node_name": node.name,
             }
             self.desk.tell({"go": order}, [number])
+        self.has_started = True
 
     def _plan(self, facts: Sequence[Node], cluster: Cluster) -> Plan:
         machines = {node.name or "this node": Machine(**_ready(node)["machine"]) for node in self.nodes}

@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 
-from tests.cluster_of_two.slurm import Slurm
+from tests.cluster_of_two.slurm import Slurm, free_ports
 from tests.cluster_of_two.slurm import why_not as why_no_slurm
 
 NODES = ("n0", "n1")
 CONFIGURATION = """\
 ClusterName=cables
 SlurmctldHost=ctl({subnet}.1)
+SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -70,7 +71,7 @@ class Cables(Slurm):
 
     def configuration(self):
         self._lay()
-        return CONFIGURATION.format(subnet=self.subnet, folder=self.folder)
+        return CONFIGURATION.format(subnet=self.subnet, folder=self.folder, port=free_ports(1)[0])
 
     def start_controller(self, *options):
         return self._start("unshare", "--uts", "sh", "-c", f"hostname ctl && exec slurmctld -D {' '.join(options)}")

@@ -66,7 +66,7 @@ def test_train_prepares_trains_and_shows_the_score_beside_the_baseline(tmp_path,
     folder = tmp_path / "deep" / "run"
     assert main(["train", "sentiment", "train.epochs=1", "--run", str(folder)]) == 0
     assert [module for module, _ in programs] == ["cluster.prepare", "train", "cluster.baseline"]
-    assert programs[0][1] == ["sentiment", "train.epochs=1", "--json", "--alone"]
+    assert programs[0][1] == ["sentiment", "train.epochs=1", "--json", "--alone", "--wait"]
     assert "epochs = 1" in (folder / "recipe.toml").read_text()
     shown = capsys.readouterr().out
     assert "0.7500" in shown and "0.7000" in shown and f"muster predict {folder}" in shown

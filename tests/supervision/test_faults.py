@@ -130,12 +130,12 @@ def test_a_rank_that_misbehaves_once_is_named_and_the_run_goes_on(training, reci
 def test_a_process_that_is_lost_is_named_and_the_run_goes_on(
     training, recipe_of, victim, number, mark_seconds, said, cause
 ):
-    one = training(recipe_of("lstm", train=LONG | {"steps": 2000}, launch={"device": "cpu", "ranks": 2}))
+    one = training(recipe_of("lstm", train=LONG | {"steps": 20_000}, launch={"device": "cpu", "ranks": 2}))
     one.wait_for(lambda: one.step() >= 25)
     family = one.processes("cluster.train") + one.processes("cluster.agent")
     hit = time.monotonic()
     one.processes(victim)[-1].send_signal(number)
-    one.wait_for(lambda: said in one.said())
+    one.wait_for(lambda: said in one.said() or cause in one.said())  # a rank's end may be told before it is missed
     named = time.monotonic() - hit
     one.wait_for(lambda: len(one.history()) > 0)
     assert gone(family), [process for process in family if process.is_running()]
@@ -151,7 +151,7 @@ def test_a_process_that_is_lost_is_named_and_the_run_goes_on(
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(training, recipe_of):
-    one = training(recipe_of("lstm", train=LONG | {"steps": 2000}, launch={"device": "cpu", "ranks": 2}))
+    one = training(recipe_of("lstm", train=LONG | {"steps": 20_000}, launch={"device": "cpu", "ranks": 2}))
     one.wait_for(lambda: one.step() >= 12)
     family = one.processes("cluster.train") + one.processes("cluster.agent")
     assert len(family) == 3
