@@ -17,6 +17,7 @@ hypothesis.settings.register_profile("sample", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("soak" if SOAK else "sample")
 
+long_series = pytest.mark.skipif(not SOAK, reason="one of the long series: make soak runs it")
 ROOT = Path(__file__).parent.parent
 MOST_RANKS = 3
 CALL_SECONDS = 120

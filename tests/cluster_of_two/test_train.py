@@ -1,6 +1,5 @@
 """`sbatch slurm/train.sbatch` on a real Slurm of two nodes, or of three."""
 
-import os
 import random
 import time
 import tomllib
@@ -8,6 +7,7 @@ import tomllib
 import psutil
 
 from tests.cluster_of_two.job import Job
+from tests.conftest import SOAK, long_series
 
 LONG = {"steps": 400, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 50}
 ONE_THREAD = "launch.threads=1"
@@ -44,7 +44,7 @@ def test_a_job_that_is_interrupted_goes_on_to_the_same_bits(submit, recipe_of):
     undisturbed = submit(recipe, "launch.ranks=2", ONE_THREAD, name="undisturbed")
     assert undisturbed.ended()["JobState"] == "COMPLETED", undisturbed.told()
     ways = ["USR1", "TERM", "requeue"]
-    for number in range(20 if os.environ.get("MUSTER_SOAK") else 3):
+    for number in range(20 if SOAK else 3):
         job = submit(recipe, "launch.ranks=2", ONE_THREAD, name=f"run-{number}")
         how, step = ways[number % 3], chance.randrange(5, 250)
         job.until_step(step)
@@ -68,6 +68,7 @@ def test_what_is_cancelled_is_not_requeued(submit, recipe_of):
     assert job.verdict()["step"] >= 20
 
 
+@long_series  # a job has a minute at least
 def test_the_end_of_the_time_is_seen_without_a_signal(submit, recipe_of):
     options = ["--time=1", "--signal=B:URG@10"]
     job = submit(recipe_of("mlp", train=LONG | {"steps": 1_000_000, "log_steps": 100}), nodes=1, options=options)

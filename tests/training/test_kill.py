@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from cluster.processes import Follower
+from tests.conftest import SOAK
 
 STEPS = 100
 # Large enough that the kill, seen from outside, falls between the checkpoint and the end.
@@ -21,6 +22,9 @@ MODELS = {
     "lstm": {"kind": "lstm", "embedding": 32, "hidden": 96, "dropout": 0.5},
     "gpt": {"embedding": 64, "feed_forward": 128, "layers": 3, "dropout": 0.1},
 }
+
+EVERY = [(model, ranks, step) for model in MODELS for ranks in (1, 2, 3) for step in (52, 61, 70, 85)]
+SAMPLE = [("mlp", 3, 60), ("lstm", 2, 60), ("gpt", 1, 60)]
 
 
 def train_here(recipe, run):
@@ -52,9 +56,7 @@ def kill_ranks_after(run, step, arguments):
     return process.returncode
 
 
-@pytest.mark.parametrize("killed_after", [52, 61, 70, 85] if os.environ.get("MUSTER_SOAK") else [60])
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model, ranks, killed_after", EVERY if SOAK else SAMPLE)
 def test_killed_and_resumed_equals_undisturbed(pool, recipe_of, metrics_of, tmp_path, model, ranks, killed_after):
     recipe = recipe_of(
         model,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.conftest import long_series
+
 SEEDS = (1, 2, 3)
 # Steps of 32 documents. A window of so many is one step drawn by chance; one of all documents is sorted by length and
 # cut into steps, which are then shuffled.
@@ -42,6 +44,7 @@ def train_here(recipe, run, seed, window):
     return main([recipe, f"train.seed={seed}", f"train.window_documents={window}", "--run", run])
 
 
+@long_series
 def test_steps_of_one_length_teach_as_much_as_steps_by_chance(pool, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)

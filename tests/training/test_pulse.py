@@ -11,6 +11,7 @@ import pytest
 from cluster.pulse.asking import collectives, stacks
 from cluster.pulse.process import look_at
 from cluster.pulse.words import explain, suspects
+from tests.conftest import long_series
 from tests.pulse.ranks import LOOK_SECONDS, ranks
 
 FOREVER = 1_000_000
@@ -28,6 +29,7 @@ def training(recipe_of, tmp_path, steps=FOREVER, evaluate_steps=FOREVER, **optio
     return ["-m", "cluster.train", recipe, "--run", tmp_path / "run"]
 
 
+@long_series  # tests/supervision has the same faults under the agent
 @pytest.mark.parametrize(
     "fault, words, place",
     [
@@ -56,6 +58,7 @@ def test_a_rank_that_does_not_go_on_is_named(recipe_of, tmp_path, capsys, fault,
         assert place in told[1] and "in fit" in told[0]
 
 
+@long_series
 def test_a_healthy_run_is_never_named(recipe_of, tmp_path):
     """Neither while one rank validates, scores or saves for longer than a step may last and the other waits for it."""
     command = training(recipe_of, tmp_path, 60, 45, evaluation_seconds=11.0, save_seconds=11.0)
