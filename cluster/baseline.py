@@ -20,11 +20,13 @@ import numpy.typing as npt
 
 from cluster.config.contradictions import keeps_whole_text
 from cluster.config.load import load
-from cluster.config.schema import Bert, Recipe, Tag
+from cluster.config.schema import Bert, Embed, Recipe, Skipgram, Tag, prepared_for
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
+from cluster.data.questions import EVALUATION
 from cluster.data.shards import ShardReader
+from cluster.data.surroundings import Surroundings, kept_shares
 from cluster.errors import DataError, exit_code_of
 from cluster.metrics import label_scores, number_scores, scores, token_scores
 from cluster.ngrams import log_probabilities
@@ -40,6 +42,7 @@ MODELS = {
     "regress": "TF-IDF + ridge regression (scikit-learn)",
     "tag": "most frequent label of each word",
     "language": "5-gram, interpolated Kneser-Ney",
+    "embed": "frequency of each word",
 }
 NEVER_ASKED = 2
 """Rows that are no token of a text: padding, and the mask."""
@@ -47,6 +50,8 @@ MASKED = "frequency of each token"
 """The baseline of a masked model."""
 MOST_COUNTED = 20_000_000
 """Tokens of the training split that are counted, from its beginning on: about 4 GB of memory."""
+SEQUENCES_AT_ONCE = 1024
+"""Of those that word vectors are learned from."""
 # Written without spaces between words: scikit-learn's words would be whole clauses.
 UNSPACED_LANGUAGES = ("zh", "ja", "th")
 
@@ -88,6 +93,8 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
 
 def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
     """What the baseline of the task scores on the same examples."""
+    if isinstance(recipe.task, Embed):
+        return _pairs(recipe, scored)
     if recipe.task.kind == "language":
         masked = isinstance(recipe.model, Bert)
         return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
@@ -123,6 +130,36 @@ def _missing_tokens(train: ShardReader, scored: ShardReader) -> dict[str, Any]:
     counts, wanted = counts_of[train] + 1.0, counts_of[scored]
     loss_sum = -float((wanted * np.log(counts / counts.sum())).sum())
     return token_scores(loss_sum, int(wanted[counts.argmax()]), int(wanted.sum()), 0)
+
+
+def _pairs(recipe: Recipe, scored: ShardReader) -> dict[str, Any]:
+    """Of the same pairs, and the same words drawn by chance, told apart by how frequent a word is, whatever it stands
+    beside: the best that one number for each word can do."""
+    assert isinstance(recipe.model, Skipgram)  # `muster check` has seen to it
+    negatives, subsample = recipe.model.negatives, recipe.model.subsample
+    reader = Surroundings(scored, recipe.model.window, subsample, recipe.train.seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = kept_shares(reader.frequencies, subsample) * reader.frequencies
+        odds = shares / shares.sum() / (negatives * reader.noise)  # of being a neighbour
+        near, drawn = np.log1p(1 / odds), np.log1p(odds)  # losses of saying so, and of saying no
+    loss, pairs = 0.0, 0
+    for first in range(0, reader.documents, SEQUENCES_AT_ONCE):
+        ids = np.arange(first, min(first + SEQUENCES_AT_ONCE, reader.documents))
+        for batch in reader.asked(ids, [len(ids)], EVALUATION):
+            reach = batch["beside"].astype(np.int64)
+            before = np.arange(batch["tokens"].shape[1]) - reach[..., 0]
+            behind = before + reach.sum(2)
+            sums = np.cumsum(
+                np.pad(np.where(batch["tokens"] > 0, near[batch["tokens"]], 0.0), ((0, 0), (1, 0))), axis=1
+            )
+            own = np.where(batch["tokens"] > 0, near[batch["tokens"]], 0.0)
+            around = np.take_along_axis(sums, behind + 1, 1) - np.take_along_axis(sums, before, 1) - own
+            each = drawn[batch["labels"]].mean(axis=1)
+            inside = np.arange(own.shape[1]) < batch["lengths"][:, None]
+            loss += float((around * inside).sum()) + negatives * float((reach.sum(2).sum(1) * each).sum())
+            pairs += int(reach.sum())
+    tokens = scored.tokens
+    return {"loss": loss / tokens, "pair_loss": loss / max(pairs, 1), "pairs": pairs, "examples": tokens}
 
 
 def _kept(prepared: Path) -> dict[str, Any] | None:
@@ -268,7 +305,7 @@ def _rows(recipe: Recipe, paths: Sequence[Path], reader: ShardReader) -> Iterato
     for number, path in enumerate(paths):
         wanted = lines[files == number].tolist()
         found = 0
-        for row in read_rows(path, recipe.data, recipe.task.kind) if wanted else ():
+        for row in read_rows(path, recipe.data, prepared_for(recipe.task)) if wanted else ():
             if found == len(wanted):
                 break
             if row.line == wanted[found] and isinstance(row, Row):

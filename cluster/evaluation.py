@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from cluster.config.load import from_toml_with
-from cluster.config.schema import Recipe
+from cluster.config.schema import Recipe, prepared_for
 from cluster.data.manifest import open_prepared
 from cluster.elastic import Meeting, failures_told, run_ranks
 from cluster.errors import DataError, Interrupted, MusterError, exit_code_of
@@ -89,7 +89,7 @@ def _evaluation_data(run: RunFolder, recipe: Recipe, data: Path | None, scratch:
         files = resolve(str(data), "test")
     except DataError as error:
         raise DataError(f"--data {data}: {str(error).removeprefix('data.test: ')}") from error
-    encoder, kind = Encoder.load(run.model), recipe.task.kind
+    encoder, kind = Encoder.load(run.model), prepared_for(recipe.task)
     report = prepare_evaluation(encoder, labels, files, recipe.data, scratch, _say, task=kind)
     return scratch, dict(report.get("unknown_labels", {}))
 

@@ -1,6 +1,6 @@
 """A finished run's model in a form that other programs read.
 
-python -m cluster.export RUN --format huggingface --output DIR [--json]
+python -m cluster.export RUN --format huggingface|word2vec --output PATH [--json]
 """
 
 import argparse
@@ -18,7 +18,7 @@ from cluster.config.schema import Bert, Gpt, Model
 from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
 from cluster.runs import model_folder, read_json
 
-FORMATS = ("huggingface",)
+FORMATS = ("huggingface", "word2vec")
 
 
 def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
@@ -63,6 +63,34 @@ def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
     return {"output": str(output), "architecture": settings["architectures"][0], "tokenizer": bool(tokenizer)}
 
 
+def export_word2vec(run: Path, output: Path) -> dict[str, Any]:
+    """Writes word vectors as word2vec's text (gensim's KeyedVectors.load_word2vec_format reads it, `model.vectors` too):
+    {"output", "words", "width", "left_out"}.
+
+    All or nothing. Raises RunError for a run of another task, DataError for a file that is there or cannot be written.
+    """
+    from cluster.predictor import verify_model
+    from cluster.wordvectors import WordVectors
+
+    verify_model(model_folder(run))
+    vectors = WordVectors.of_run(run)
+    if output.exists():
+        raise DataError(f"--output {output} is there already: name a file that is not.")
+    if not output.absolute().parent.is_dir():
+        raise DataError(f"--output {output}: there is no folder {output.absolute().parent}.")
+    beside = output.absolute().parent / f".{output.name}.{os.getpid()}.partial"
+    try:
+        with open(beside, "x", encoding="utf-8", errors="replace") as file:
+            written = vectors.write(file)
+        os.replace(beside, output)
+    except OSError as error:
+        raise DataError(f"--output {output} cannot be written ({error.strerror or error}).") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    left_out = len(vectors) - written
+    return {"output": str(output), "words": written, "width": vectors.vectors.shape[1], "left_out": left_out}
+
+
 def _vocabulary(words: Sequence[str]) -> list[str]:
     """What each row of the embeddings stands for, where no tokenizer says it."""
     return ["<pad>", "<unk>", *words, "<mark>", "<mask>"]
@@ -89,6 +117,16 @@ def _finished(work: Path, output: Path) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.format == "word2vec":
+        made = export_word2vec(options.run, options.output)
+        print(
+            json.dumps(made)
+            if options.json
+            else f"{made['output']}: {made['words']:,} words, {made['width']} numbers each"
+        )
+        if made["left_out"]:
+            print(f"muster: {made['left_out']:,} words hold white space and were left out.", file=sys.stderr)
+        return EXIT_DONE
     made = export_huggingface(options.run, options.output)
     if options.json:
         print(json.dumps(made))
@@ -108,9 +146,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="muster export", description="A run's model for other programs.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
     parser.add_argument(
-        "--format", choices=FORMATS, required=True, help="huggingface: a folder that transformers loads"
+        "--format",
+        choices=FORMATS,
+        required=True,
+        help="huggingface: a folder that transformers loads; word2vec: a text file of word vectors",
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write")
+    parser.add_argument("--output", metavar="PATH", type=Path, required=True, help="folder, or file, to write")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     options = parser.parse_args(arguments)
     return exit_code_of(lambda: _run(options))

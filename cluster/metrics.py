@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 LARGEST_EXPONENT = 700.0
 """e to more is no double."""
-LOWER_IS_BETTER = frozenset({"loss", "mse", "mae", "perplexity"})
+LOWER_IS_BETTER = frozenset({"loss", "mse", "mae", "perplexity", "pair_loss"})
 
 
 def scores(confusion: Counts, loss_sum: float, labels: list[str]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def number_scores(
         "mse": mse,
         "mae": float(np.mean(np.abs(errors))),
         "r2": 1.0 - mse / float(np.var(targets)) if np.ptp(targets) > 0 else 0.0,
-        "spearman": _correlation(_ranks(targets), _ranks(predicted)),
+        "spearman": spearman(targets, predicted),
         "loss": mse / deviation**2,
         "examples": examples,
         "mean_target": float(np.mean(targets)),
@@ -150,6 +150,11 @@ def token_scores(loss_sum: float, right: int, asked: int, text_bytes: int) -> di
         "examples": asked,
         "bytes": text_bytes or None,
     }
+
+
+def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation; 0 where it is not defined."""
+    return _correlation(_ranks(one), _ranks(other))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

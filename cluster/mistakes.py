@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.load import from_toml_with
-from cluster.config.schema import Multilabel, Recipe
+from cluster.config.schema import Multilabel, Recipe, prepared_for
 from cluster.data.manifest import FIRST_TARGET, NO_TARGET
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RunError, exit_code_of
@@ -76,7 +76,7 @@ def mistakes(run: RunFolder, count: int = 50) -> dict[str, Any]:
         found["lengths"] = lengths(ShardReader(prepared, "train"))
     except DataError as error:
         missing.append(f"No lengths of documents: {error}")
-    if recipe.task.kind == "language":  # what was scored are sequences of tokens, not documents
+    if prepared_for(recipe.task) == "language":  # what was scored are sequences of tokens, not documents
         return found
     predictions = _predictions(run, missing)
     if predictions is None:
@@ -231,7 +231,7 @@ def _rows(places: Sequence[Place], report: Mapping[str, Any], recipe: Recipe, mi
         wanted = {place.line for place in places if place.file == file}
         try:
             path = _unchanged(file, report)
-            for row in read_rows(path, recipe.data, recipe.task.kind):
+            for row in read_rows(path, recipe.data, prepared_for(recipe.task)):
                 if row.line in wanted and isinstance(row, Row):
                     found[Place(file, row.line)] = row
                     wanted.discard(row.line)

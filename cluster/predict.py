@@ -171,6 +171,12 @@ def _run(options: argparse.Namespace) -> int:
     as_json = options.json or options.output is not None or not sys.stdout.isatty()
     form = Form(as_json, shutil.get_terminal_size().columns)
     folder = model_folder(options.run)
+    if _task_of(folder) == "embed":
+        raise DataError(
+            f"{options.run} holds word vectors, which say nothing of a text: `muster neighbours {options.run} WORD` shows "
+            "the nearest words, `muster export --format word2vec` writes them, and model.vectors has another model begin "
+            "with them."
+        )
     if _task_of(folder) == "language":
         return _speak(options, folder, requests, name, form)
     if given := _given(options):

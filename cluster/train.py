@@ -46,6 +46,7 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
 from cluster.training.pulse import Pulse
+from cluster.training.rows import whole_gradients
 from cluster.training.scoring import evaluate, evaluation_sums
 from cluster.training.site import find_out, handed_down, keep_record
 
@@ -183,6 +184,8 @@ def _build(
         model = model.double()
     checkpoints = Checkpoints(run, recipe.train.keep_checkpoints, f"{manifest.fingerprint}/{order.fingerprint()}")
     model = model.to(world.device)
+    if world.device.type == "cuda":
+        whole_gradients(model)
     optimizer = build_optimizer(model, recipe.optim, world.device)
     notes: list[str] = []
     state = _restore(checkpoints, model, optimizer, world, notes)

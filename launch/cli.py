@@ -81,6 +81,8 @@ def _run(name: str, options: argparse.Namespace, arguments: list[str]) -> int:
     try:
         if name == "predict":
             local.become("cluster.predict", arguments)
+        if name == "neighbours":
+            local.become("cluster.neighbours", arguments)
         if name == "export":
             local.become("cluster.export", arguments)
         if name == "data":
@@ -250,9 +252,18 @@ def _predict(built: argparse.ArgumentParser) -> None:
 def _export(built: argparse.ArgumentParser) -> None:
     built.add_argument("run", metavar="RUN", help="folder of a finished run")
     built.add_argument(
-        "--format", choices=["huggingface"], required=True, help="huggingface: a folder that transformers loads"
+        "--format",
+        choices=["huggingface", "word2vec"],
+        required=True,
+        help="huggingface: a folder that transformers loads; word2vec: a text file of word vectors",
     )
-    built.add_argument("--output", metavar="DIR", required=True, help="folder to write")
+    built.add_argument("--output", metavar="PATH", required=True, help="folder, or file, to write")
+
+
+def _neighbours(built: argparse.ArgumentParser) -> None:
+    built.add_argument("run", metavar="RUN", help="folder of a finished run of word vectors")
+    built.add_argument("words", nargs="+", metavar="WORD", help="a word, or a sum of words: king - man + woman")
+    built.add_argument("--count", type=_whole, default=10, metavar="N", help="how many (default: 10)")
 
 
 def _verify(built: argparse.ArgumentParser) -> None:
@@ -305,6 +316,7 @@ ARGUMENTS: dict[str, Add] = {
     "train": _train,
     "resume": _run_and_launch,
     "predict": _predict,
+    "neighbours": _neighbours,
     "export": _export,
     "evaluate": _evaluate,
     "report": _report,

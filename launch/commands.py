@@ -204,12 +204,23 @@ def evaluate(options: argparse.Namespace) -> int:
         raise RunError(f"{run.path} has no model yet: finish it first, with: muster resume {run.path}")
     data = ["--data", str(options.data)] if options.data else []
     evaluation = local.answer("cluster.evaluation", [str(run.path), *options.overrides, *data])
+    if evaluation.get("task") == "embed":
+        evaluation["similarity"] = _similarity(run)
     if options.json:
         print(json.dumps(evaluation, indent=2))
     else:
         baseline = None if options.data else _known_baseline(run)  # it was scored on the test split
-        print("\n\n".join(filter(None, [scores.per_class(evaluation), scores.comparison(evaluation, baseline)])))
+        shown = [scores.per_class(evaluation), scores.comparison(evaluation, baseline), scores.similarity(evaluation)]
+        print("\n\n".join(filter(None, shown)))
     return EXIT_DONE
+
+
+def _similarity(run: RunFolder) -> dict[str, Any]:
+    """How word vectors agree with people, by the sets that are fetched."""
+    found = dict(local.answer("cluster.similarity", [str(run.path)]))
+    if missing := [name for name in scores.SIMILARITY if name not in found]:
+        local.say("not compared with people: " + ", ".join(f"`muster data fetch {name}`" for name in missing))
+    return found
 
 
 def report(options: argparse.Namespace) -> int:
@@ -285,8 +296,13 @@ def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> in
     took = f" in {seconds:.0f} s" if seconds else ""
     print(f"{run.path}: finished{took}")
     print(scores.comparison(evaluation, against) if evaluation else _without_test(run, recipe))
-    print(f'Use it on text:    muster predict {run.path} "some text"')
-    if evaluation:
+    if recipe.task.kind == "embed":
+        print(f"Who is near whom:    muster neighbours {run.path} WORD")
+    else:
+        print(f'Use it on text:    muster predict {run.path} "some text"')
+    if evaluation and recipe.task.kind == "embed":
+        print(f"Compare with people: muster evaluate {run.path}")
+    elif evaluation:
         print(f"See every class:   muster evaluate {run.path}")
     return EXIT_DONE
 

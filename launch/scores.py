@@ -25,7 +25,7 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    unit = "tokens" if task == "language" else "examples"
+    unit = "tokens" if task in ("language", "embed") else "examples"
     if "documents" in evaluation:
         unit = f"words in {evaluation['documents']:,} documents"
     return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}"])
@@ -45,8 +45,23 @@ FIGURES = {
     "language": [
         ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
     ],
+    "embed": [("loss of a token", "loss"), ("loss of a pair", "pair_loss")],
 }  # fmt: skip
 """What is shown of each task: in words, and as the baseline calls it."""
+
+
+SIMILARITY = {"wordsim353": "WordSim-353", "simlex999": "SimLex-999", "analogies": "analogies"}
+"""Sets that word vectors are compared with."""
+
+
+def similarity(evaluation: Scores) -> str:
+    """Word vectors beside what people said: correlation of ranks, share of analogies, and of how many; else empty."""
+    rows = []
+    for name, found in (evaluation.get("similarity") or {}).items():
+        figure = found["spearman"] if "spearman" in found else found["accuracy"]
+        asked = found.get("pairs", found.get("questions"))
+        rows.append([SIMILARITY[name], _share(figure), f"{found['known']:,} of {asked:,}"])
+    return _table(["", "rho, or share right", "known"], rows) if rows else ""
 
 
 def _figure(evaluation: Scores, name: str) -> float | None:

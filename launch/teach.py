@@ -106,12 +106,22 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster predict runs/lm-tiny "What light" --temperature 0.7 --top-p 0.95 --tokens 200
   muster predict runs/mlm-tiny "What [MASK] through yonder window breaks?" """,
     ),
+    "neighbours": Command(
+        "the words nearest to a word, by a run's word vectors",
+        "The words whose vectors point where a word's does, or a sum of words, with their cosines. Of a run with\n"
+        'task.kind = "embed".',
+        """examples:
+  muster neighbours runs/vectors-tiny love
+  muster neighbours runs/vectors king - man + woman --count 5
+  muster neighbours runs/vectors "king - man + woman" --json""",
+    ),
     "export": Command(
         "a run's model for other programs",
         "Write a language model as a folder that Hugging Face's transformers loads: a causal one as\n"
         "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A tokenizer comes along if\n"
-        "text.tokens is bpe.",
+        "text.tokens is bpe. Word vectors as word2vec's text file, which gensim and model.vectors read.",
         """examples:
+  muster export runs/vectors --format word2vec --output vectors.txt
   muster export runs/lm-tiny --format huggingface --output lm-tiny-hf
   python -c "from transformers import pipeline; print(pipeline('text-generation', 'lm-tiny-hf')('What light'))\"""",
     ),

@@ -8,6 +8,7 @@ from cluster.config.schema import (
     Bert,
     Cnn,
     Custom,
+    Embed,
     Gpt,
     Gru,
     Linear,
@@ -15,11 +16,13 @@ from cluster.config.schema import (
     Mlp,
     Model,
     Recipe,
+    Skipgram,
     Tag,
     Task,
     TaskKind,
     Text,
     Transformer,
+    prepared_for,
 )
 from cluster.config.settings import in_toml
 
@@ -27,14 +30,15 @@ BYTES = 256
 """Pieces that byte-pair encoding begins with: every text can be written in them."""
 Metric = Literal[
     "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
-    "span_f1", "span_precision", "span_recall",
+    "pair_loss", "span_f1", "span_precision", "span_recall",
 ]  # fmt: skip
-METRICS: dict[TaskKind, tuple[Metric, ...]] = {
+METRICS: dict[TaskKind | Literal["embed"], tuple[Metric, ...]] = {
     "classify": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "multilabel": ("f1_micro", "accuracy", "f1_macro", "f1_weighted", "loss"),
     "regress": ("mse", "mae", "r2", "spearman", "loss"),
     "tag": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "language": ("loss", "perplexity", "accuracy"),
+    "embed": ("loss", "pair_loss"),
 }
 SPAN_METRICS: tuple[Metric, ...] = ("span_f1", "span_precision", "span_recall")
 
@@ -50,7 +54,7 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
     match model:
         case Linear() | Mlp():
             return "bag"
-        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert():
+        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert() | Skipgram():
             return "sequence"
         case Custom():
             return model.reads
@@ -72,6 +76,7 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_of_tagging(recipe),
         *_of_model(recipe),
         *_of_language(recipe),
+        *_of_vectors(recipe),
         *_of_training(recipe),
     ]
 
@@ -85,7 +90,7 @@ def _of_data(recipe: Recipe) -> Iterator[str]:
     for setting in ("text", "label"):
         if data.group and data.group == getattr(data, setting):
             yield f'data.group and data.{setting} are both "{data.group}": name a field that several examples share'
-    if not data.label and recipe.task.kind != "language":
+    if not data.label and prepared_for(recipe.task) != "language":
         yield f'data.label = "": name the field with the label; task.kind = "{recipe.task.kind}" learns from labels'
     if data.text == data.label:
         yield f'data.text and data.label are both "{data.text}": the text cannot be its own label'
@@ -209,6 +214,38 @@ def _of_language(recipe: Recipe) -> Iterator[str]:
             f"text.max_tokens = {text.max_tokens}: a language model reads all of every document, piece by piece; leave "
             "it out, and set model.context"
         )
+
+
+def _of_vectors(recipe: Recipe) -> Iterator[str]:
+    model, text, optim, task = recipe.model, recipe.text, recipe.optim, recipe.task.kind
+    learns = isinstance(model, Skipgram)
+    if learns and task != "embed":
+        yield (
+            f'model.kind = "skipgram": gives vectors of words, and task.kind = "{task}" asks for something else; use '
+            'task.kind = "embed", and give what it learns to another model with model.vectors'
+        )
+    if optim.kind == "sparse_adam" and not learns:
+        yield f'optim.kind = "sparse_adam": for word vectors alone, the {model.kind} has other weights; use "adamw"'
+    if task != "embed":
+        return
+    if not learns:
+        yield f'task.kind = "embed": the {model.kind} is no model of word vectors; use model.kind = "skipgram"'
+        return
+    if optim.kind != "sparse_adam":
+        yield (
+            f'optim.kind = "{optim.kind}": would go through every word at every step, to change the few that it has '
+            'met; use "sparse_adam"'
+        )
+    if optim.weight_decay:
+        yield f"optim.weight_decay = {optim.weight_decay:g}: would shrink words only when they are met; use 0.0"
+    if optim.clip_norm != float("inf"):
+        yield f"optim.clip_norm = {optim.clip_norm:g}: the norm of a few rows says nothing of the others; use inf"
+    if text.tokens == "bpe":
+        yield 'text.tokens = "bpe": has pieces of words, and vectors are of words; use "words"'
+    if text.tags:
+        yield "text.tags = true: word vectors are learned from words alone; use false"
+    if text.max_tokens != Text().max_tokens:
+        yield f"text.max_tokens = {text.max_tokens}: all of every document is read; leave it out"
 
 
 def _of_training(recipe: Recipe) -> Iterator[str]:

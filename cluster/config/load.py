@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
 from cluster.config.contradictions import contradictions, metrics_of, reads
-from cluster.config.schema import Mlp, Recipe
+from cluster.config.schema import Mlp, Recipe, prepared_for
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
@@ -115,7 +115,7 @@ def resolve(recipe: Recipe) -> Recipe:
         if isinstance(recipe.model, Mlp) and recipe.model.embedding != "none":
             weights = "count"  # the mean of the embeddings of all tokens
         recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
-    if recipe.task.kind == "language":
+    if prepared_for(recipe.task) == "language":
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
     if recipe.evaluate.metric == "auto":
         metric = metrics_of(recipe.task)[0]

@@ -308,6 +308,23 @@ class Bert(StartsFrom):
 
 
 @section
+class Skipgram(StartsFrom):
+    """Word vectors: Word2Vec's skip-gram with negative sampling (arxiv.org/abs/1310.4546)."""
+
+    kind: Literal["skipgram"] = "skipgram"
+    embedding: Positive = 100
+    """Width of the vectors."""
+    window: Annotated[int, Ge(1), Le(255)] = 5
+    """Most words before, and behind, that count as surroundings of a word; each time as many as chance says, from 1 to
+    this."""
+    negatives: Positive = 5
+    """Words drawn by chance that each pair is told from."""
+    subsample: Share = 1e-3
+    """Words more frequent than this share of all are left out more often the more frequent they are; 0 leaves none
+    out."""
+
+
+@section
 class Custom(StartsFrom):
     """A model of your own (docs/custom.md)."""
 
@@ -324,7 +341,9 @@ class Custom(StartsFrom):
     """What its `forward` takes: padded sequences, or bags of weighted words."""
 
 
-Model = Annotated[Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Custom, Field(discriminator="kind")]
+Model = Annotated[
+    Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Skipgram | Custom, Field(discriminator="kind")
+]
 
 
 @section
@@ -372,16 +391,30 @@ class Language:
     kind: Literal["language"] = "language"
 
 
-Task = Annotated[Classify | Multilabel | Regress | Tag | Language, Field(discriminator="kind")]
+@section
+class Embed:
+    """A vector for each word, learned from the words around it (`model.kind = "skipgram"`); no labels."""
+
+    kind: Literal["embed"] = "embed"
+
+
+Task = Annotated[Classify | Multilabel | Regress | Tag | Language | Embed, Field(discriminator="kind")]
 TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
+"""What data is prepared for; see `prepared_for`."""
+
+
+def prepared_for(task: Task) -> TaskKind:
+    """Word vectors are learned from texts as language models read them."""
+    return "language" if isinstance(task, Embed) else task.kind
 
 
 @section
 class Optim:
     """The optimizer and its schedule, counted in steps."""
 
-    kind: Literal["adamw", "adam"] = "adamw"
-    """AdamW (decoupled weight decay, arxiv.org/abs/1711.05101) or Adam (arxiv.org/abs/1412.6980)."""
+    kind: Literal["adamw", "adam", "sparse_adam"] = "adamw"
+    """AdamW (decoupled weight decay, arxiv.org/abs/1711.05101) or Adam (arxiv.org/abs/1412.6980). `sparse_adam`: Adam
+    for word vectors, which changes only the words that a step has met."""
     learning_rate: Annotated[float, Gt(0.0), Field(**FINITE)] = 1e-3
     """Peak rate, reached after the warm-up."""
     weight_decay: Annotated[float, Ge(0.0), Field(**FINITE)] = 0.0
@@ -448,15 +481,17 @@ class Evaluate:
     """Steps between two evaluations on the validation split; `epoch`: at the end of each."""
     metric: Literal[
         "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
-        "span_f1", "span_precision", "span_recall",
+        "pair_loss", "span_f1", "span_precision", "span_recall",
     ] = "auto"  # fmt: skip
     """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
-    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "language" loss."""
+    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "language" and "embed"
+    loss."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
     """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for `task.kind = "tag"` the
-    most frequent label of each word, for "language" counts of five tokens in a row) on the same split and print its
+    most frequent label of each word, for "language" counts of five tokens in a row, for "embed" how
+    frequent each word is) on the same split and print its
     score beside the model's."""
 
 

@@ -12,11 +12,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cluster.config.schema import Bert, Gpt, Recipe
+from cluster.config.schema import Bert, Gpt, Recipe, Skipgram
 from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.data.permutation import mix, mixed
 from cluster.data.sequences import Sequences
 from cluster.data.shards import Array, Ids, ShardReader
+from cluster.data.surroundings import Surroundings
 
 NOTHING = -1
 """In the place of a target where nothing is asked."""
@@ -51,6 +52,8 @@ def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequenc
             return NextTokens(reader, context)
         case Bert(context=context, masked=share):
             return MissingTokens(reader, context, share, recipe.train.seed)
+        case Skipgram(window=window, subsample=subsample):
+            return Surroundings(reader, window, subsample, recipe.train.seed)
         case _:
             return reader
 

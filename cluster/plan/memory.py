@@ -4,7 +4,20 @@ from itertools import pairwise
 from typing import assert_never
 
 from cluster.config.own import called, sizes
-from cluster.config.schema import Bert, Cnn, Custom, Gpt, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
+from cluster.config.schema import (
+    Bert,
+    Cnn,
+    Custom,
+    Gpt,
+    Gru,
+    Linear,
+    Lstm,
+    Mlp,
+    Model,
+    Recurrent,
+    Skipgram,
+    Transformer,
+)
 from cluster.errors import RecipeError
 
 AFFIXES = 3
@@ -43,6 +56,8 @@ def parameter_count(
             return _gpt(model, vocabulary_rows)
         case Bert():
             return _bert(model, vocabulary_rows)
+        case Skipgram():
+            return 2 * vocabulary_rows * model.embedding
         case Custom():
             return _custom(model, vocabulary_rows, outputs, beside)
         case _:

@@ -11,6 +11,7 @@ from cluster.config.contradictions import keeps_whole_text
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.tasks.classify import Classify
+from cluster.tasks.embed import Embed
 from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
@@ -34,6 +35,8 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
             return Tag(list(manifest.labels), config.spans)
         case schema.Language():
             return _language(recipe)
+        case schema.Embed():
+            return Embed()
         case _:
             assert_never(config)
 
@@ -65,5 +68,7 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Tag(labels, spans)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
+        case {"kind": "embed"}:
+            return Embed()
         case other:
             raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

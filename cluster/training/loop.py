@@ -107,7 +107,8 @@ def train_step(trainer: Trainer, loaded: LoadedStep) -> tuple[Tensor, Tensor]:
     else:
         parameters = list(trainer.model.parameters())
         biases = [one for one in parameters if one.ndim < 2] or parameters
-        norm = torch.nn.utils.get_total_norm([one.grad for one in biases if one.grad is not None])
+        gradients = [one.grad for one in biases if one.grad is not None]
+        norm = torch.nn.utils.get_total_norm([one._values() if one.is_sparse else one for one in gradients])
     trainer.optimizer.step()
     trainer.optimizer.zero_grad(set_to_none=True)
     return loss, norm

@@ -65,7 +65,9 @@ def evaluation_sums(
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
     summed = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
-    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, Asks) else {})
+    if isinstance(reader, Asks):
+        summed |= {"bytes": torch.tensor(reader.text_bytes), "tokens": torch.tensor(reader.planned_tokens)}
+    return summed
 
 
 def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:

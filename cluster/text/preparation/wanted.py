@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Recipe, TaskKind, Text
+from cluster.config.schema import Data, Recipe, TaskKind, Text, prepared_for
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -57,11 +57,11 @@ def wanted_by(recipe: Recipe) -> Wanted:
     """The settings that preparation goes by. Raises RecipeError for what is not there, DataError for the encoder."""
     if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
         recipe = resolve(recipe)
-    text, objective = recipe.text, ""
-    if recipe.task.kind == "language":
+    text, objective, task = recipe.text, "", prepared_for(recipe.task)
+    if task == "language":
         text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
     if not recipe.model.start_from:
-        return Wanted(recipe.data, text, recipe.task.kind, None, "", objective)
+        return Wanted(recipe.data, text, task, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model
     if not (folder / ENCODER).is_file():
         raise RecipeError(
@@ -79,7 +79,7 @@ def wanted_by(recipe: Recipe) -> Wanted:
             f"model.start_from = {recipe.model.start_from!r}: its vocabulary is used, so all of [text] but max_tokens "
             f"must be as it was there. Change these, or leave out model.start_from:{told}"
         )
-    takes = input_of(recipe.data, recipe.task.kind)
+    takes = input_of(recipe.data, task)
     if before.takes != takes:
         raise RecipeError(
             f"model.start_from = {recipe.model.start_from!r}: that run reads {INPUTS[before.takes]}, this recipe "
@@ -88,7 +88,7 @@ def wanted_by(recipe: Recipe) -> Wanted:
     encoder = Encoder(text, before.words, before.idf, before.pieces, takes)
     encoder.tools = before.tools
     digest = hashlib.sha256((folder / ENCODER).read_bytes()).hexdigest()
-    return Wanted(recipe.data, text, recipe.task.kind, encoder, digest, objective)
+    return Wanted(recipe.data, text, task, encoder, digest, objective)
 
 
 def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:

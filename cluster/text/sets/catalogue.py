@@ -239,6 +239,8 @@ def _print_list() -> None:
                 aim = f'numbers (data.label = "{described["field"]}")'
             case "tag":
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
+            case "similarity":
+                aim = "to compare word vectors with, not to train on (muster evaluate)"
             case "language":
                 aim = 'text without labels (task.kind = "language")'
             case _:

