@@ -23,6 +23,26 @@ MOST_RANKS = 3
 CALL_SECONDS = 120
 
 
+# The longest first, so that at the end no process is left with one of them.
+SLOW = (
+    "slurm", "supervision/test_faults.py", "test_commands.py", "test_bad_input.py", "models/test_family.py",
+    "training/test_kill.py", "test_prepare.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Several processes share the tests (`make test`): a file stays in one of them, for its fixtures; so do all of
+    the one Slurm."""
+
+    def group(item):
+        is_slurms = "slurm" in item.fixturenames and item.path.name != "test_cables.py"
+        return "slurm" if is_slurms else item.path.relative_to(ROOT / "tests").as_posix()
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: SLOW.index(group(item)) if group(item) in SLOW else len(SLOW))
+
+
 class Pool:
     """Real processes that form gloo groups of 1 to 3 ranks on request, started once for the whole test run."""
 
