@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ SOAK = bool(os.environ.get("MUSTER_SOAK"))
 hypothesis.settings.register_profile("sample", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("soak" if SOAK else "sample")
+
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 long_series = pytest.mark.skipif(not SOAK, reason="one of the long series: make soak runs it")
 ROOT = Path(__file__).parent.parent
