@@ -42,7 +42,8 @@ def spacy(folder: Path, epochs: int) -> dict[str, float]:
     import spacy
     from spacy.tokens import Doc
     from spacy.training import Example
-    from spacy.util import compounding, fix_random_seed, minibatch_by_words
+    from spacy.training.batchers import minibatch_by_words
+    from spacy.util import compounding, fix_random_seed
 
     fix_random_seed(1)
     language = spacy.blank("en")
