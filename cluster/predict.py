@@ -173,9 +173,9 @@ def _run(options: argparse.Namespace) -> int:
     folder = model_folder(options.run)
     if _task_of(folder) == "embed":
         raise DataError(
-            f"{options.run} holds word vectors, which say nothing of a text: `muster neighbours {options.run} WORD` shows "
-            "the nearest words, `muster export --format word2vec` writes them, and model.vectors has another model begin "
-            "with them."
+            f"{options.run} holds word vectors, which say nothing of a text: `muster neighbours {options.run} WORD` "
+            "shows the nearest words, `muster export --format word2vec` writes them, and model.vectors has another "
+            "model begin with them."
         )
     if _task_of(folder) == "language":
         return _speak(options, folder, requests, name, form)

@@ -93,7 +93,7 @@ class WordVectors:
         most frequent ones: d must be the nearest of these to b - a + c, but for a, b and c (arxiv.org/abs/1301.3781,
         section 4.1)."""
         places = [[-1 if (place := self._place(word)) is None else place for word in one] for one in questions]
-        known = np.array([some for some in places if 0 <= min(some) and max(some) < among])
+        known = np.array([some for some in places if min(some) >= 0 and max(some) < among])
         right, directions = 0, self._directions[:among]
         for first in range(0, len(known), 1024):
             a, b, c, d = known[first : first + 1024].T

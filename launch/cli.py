@@ -252,11 +252,10 @@ def _predict(built: argparse.ArgumentParser) -> None:
 def _export(built: argparse.ArgumentParser) -> None:
     built.add_argument("run", metavar="RUN", help="folder of a finished run")
     built.add_argument(
-        "--format",
-        choices=["huggingface", "word2vec"],
-        required=True,
-        help="huggingface: a folder that transformers loads; word2vec: a text file of word vectors",
-    )
+        "--format", choices=["huggingface", "onnx", "word2vec"], required=True,
+        help="huggingface: a folder that transformers loads; onnx: a graph for ONNX runtimes; word2vec: a text file of "
+        "word vectors",
+    )  # fmt: skip
     built.add_argument("--output", metavar="PATH", required=True, help="folder, or file, to write")
 
 

@@ -8,7 +8,6 @@ from cluster.config.schema import (
     Bert,
     Cnn,
     Custom,
-    Embed,
     Gpt,
     Gru,
     Linear,

@@ -1,9 +1,9 @@
 """What word vectors learn from: for each word of a text the words around it, and words drawn by chance beside them.
 
-Word2Vec's skip-gram with negative sampling (Mikolov et al. 2013, arxiv.org/abs/1310.4546). The tokens of a split stand in
-a row and are read in sequences, as language models read them; unknown words are left out, a document's mark parts what
-stands before it from what follows. Frequent words are left out by chance, before anybody looks for neighbours, as in the
-authors' program.
+Word2Vec's skip-gram with negative sampling (Mikolov et al. 2013, arxiv.org/abs/1310.4546). The tokens of a split stand
+in a row and are read in sequences, as language models read them; unknown words are left out, a document's mark parts
+what stands before it from what follows. Frequent words are left out by chance, before anybody looks for neighbours, as
+in the authors' program.
 
 Words drawn by chance are shared by all words of a sequence: what is multiplied are then matrices, not single rows, and
 each pair meets more of them, with less weight each. The chance is that of the seed, the step and the sequence alone, so
@@ -39,7 +39,8 @@ _LOW = np.uint64(0xFFFFFFFF)
 class Surroundings(Sequences):
     """Sequences of words, how far each one's surroundings reach, and words that are not in them.
 
-    A split's own counts decide which words are frequent. They are counted when it is opened, in one pass over its tokens.
+    A split's own counts decide which words are frequent. They are counted when it is opened, in one pass over its
+    tokens.
     """
 
     def __init__(self, reader: ShardReader, window: int, subsample: float, seed: int) -> None:
@@ -104,12 +105,13 @@ class Surroundings(Sequences):
 
 
 def kept_shares(frequencies: npt.NDArray[np.float64], subsample: float) -> npt.NDArray[np.float64]:
-    """How probable each word is to be left in: sqrt(t / f) + t / f for a word of frequency f, at most 1, as the authors'
-    program has it (code.google.com/archive/p/word2vec); `subsample` t, 0 leaves all words in."""
+    """How probable each word is to be left in: sqrt(t / f) + t / f for a word of frequency f, at most 1, as the program
+    of the authors has it (code.google.com/archive/p/word2vec); `subsample` t, 0 leaves all words in."""
     if not subsample:
         return (frequencies > 0).astype(np.float64)
     ratio = np.divide(subsample, frequencies, out=np.zeros_like(frequencies), where=frequencies > 0)
-    return np.minimum(np.sqrt(ratio) + ratio, 1.0)
+    shares: npt.NDArray[np.float64] = np.minimum(np.sqrt(ratio) + ratio, 1.0)
+    return shares
 
 
 def _thresholds(shares: npt.NDArray[np.float64]) -> Array:

@@ -35,8 +35,8 @@ class SkipgramModel(nn.Module):
     """Takes words (B, T), their number (B,), how many words before and behind each surround it (B, T, 2); gives a
     Neighbourhood.
 
-    Begins as the authors' program does (code.google.com/archive/p/word2vec): words by chance, surroundings at zero. On a
-    CPU a gradient holds only the rows that a step has looked up.
+    Begins as the authors' program does (code.google.com/archive/p/word2vec): words by chance, surroundings at zero. On
+    a CPU a gradient holds only the rows that a step has looked up.
     """
 
     def __init__(self, config: Skipgram, vocabulary_rows: int) -> None:
