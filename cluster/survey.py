@@ -91,9 +91,10 @@ def recipe_of(data: str, overrides: Sequence[str]) -> tuple[Recipe, str]:
         known = catalogue.find(data)
         table["data"] |= {"label": known.field, "test": data if "test" in known.splits else "auto"}
         table["task"] = {"kind": given.get("task.kind", known.task)}
-        if table["task"]["kind"] == "language":
-            table["model"] = {"kind": given.get("model.kind", "gpt")}
-        table["data"] |= {"text": known.text, "predicate": known.predicate}
+        writes = {"language": "gpt", "rewrite": "seq2seq"}
+        if table["task"]["kind"] in writes:
+            table["model"] = {"kind": given.get("model.kind", writes[table["task"]["kind"]])}
+        table["data"] |= {"text": known.text, "predicate": known.predicate, "target": known.target}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
@@ -200,7 +201,10 @@ class Survey:
                 told["labels_per_document"] = figures.labels_per_document(np.asarray(reader.labels))
             case "language":
                 told["bytes"] = report["bytes"]
-        if self._manifest.task not in ("regress", "language"):
+            case "rewrite":
+                written = np.asarray(reader.labels)
+                told["written"] = {**figures.described(written), "histogram": figures.length_histogram(written)}
+        if self._manifest.task not in ("regress", "language", "rewrite"):
             told |= {"labels": report["labels"], "unknown_labels": report["unknown_labels"]}
         return told
 
@@ -285,6 +289,8 @@ class Survey:
         match self._manifest.task:
             case "language":
                 pass
+            case "rewrite":
+                told["written"] = row.written[:LONGEST_TEXT]
             case "regress":
                 told["target"] = row.target
             case "multilabel" | "tag":

@@ -21,6 +21,7 @@ NOTHING_CUT = 2**31 - 1
 INPUTS: dict[Input, str] = {
     "text": "texts",
     "language": "texts behind marks, as language models do",
+    "pairs": "pairs of texts",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
 }
@@ -109,6 +110,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
         "bad_rows": data.bad_rows,
         "tagging": [data.columns, data.brackets, data.roles, data.predicate] if wanted.task == "tag" else None,
+        **({"target": data.target} if wanted.task == "rewrite" else {}),
         "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
