@@ -68,8 +68,7 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
     Fitted on the train split alone; the texts are found again in the sources. The result is kept in the folder.
     Raises DataError if sources and prepared data do not belong together.
     """
-    name, counted = _name(recipe), _counted(recipe)
-    kept = _kept(prepared, name, counted)
+    kept = _kept(prepared)
     if kept is not None:
         return kept
     train = ShardReader(prepared, "train")
@@ -78,13 +77,13 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         raise DataError(
             f"{prepared} has neither a test nor a validation split: there is nothing to score a baseline on."
         )
+    name = _name(recipe)
     say(f"baseline: {name.removesuffix(' (scikit-learn)')} on {train.documents:,} documents")
     began = time.perf_counter()
     scored = ShardReader(prepared, split)
     result = {
         "version": BASELINE_VERSION,
         "model": name,
-        **({"counted": counted} if counted else {}),
         "scikit_learn": version("scikit-learn"),
         "split": split,
         **_figures(recipe, train, scored, say),
@@ -158,20 +157,14 @@ def _missing_tokens(train: ShardReader, scored: ShardReader) -> dict[str, Any]:
     return token_scores(loss_sum, int(wanted[counts.argmax()]), int(wanted.sum()), 0)
 
 
-def _counted(recipe: Recipe) -> str:
-    """How texts are scored: recipes of the same prepared data may do so otherwise."""
-    return f"{recipe.task.scores} {recipe.task.score_tokens}" if isinstance(recipe.task, Rewrite) else ""
-
-
-def _kept(prepared: Path, name: str, counted: str) -> dict[str, Any] | None:
+def _kept(prepared: Path) -> dict[str, Any] | None:
     """What an earlier call left there, unless it was cut off or made in another way."""
     try:
         result: dict[str, Any] = json.loads((prepared / RESULT).read_bytes())
-        wanted = (BASELINE_VERSION, version("scikit-learn"), name, counted)
-        made = (result["version"], result["scikit_learn"], result["model"], result.get("counted", ""))
+        current = (result["version"], result["scikit_learn"]) == (BASELINE_VERSION, version("scikit-learn"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return result if made == wanted else None
+    return result if current else None
 
 
 Fitted = tuple[Any, Callable[[Array, Array], dict[str, float]]]

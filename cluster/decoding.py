@@ -39,10 +39,9 @@ def written(
 ) -> list[list[int]]:
     """The rows that are written of each text, without the end. Reads with the model as it is (in `eval`), without
     gradients; `tick` is called after each token of all of them."""
-    with torch.inference_mode():
-        if search.beam == 1:
-            return greedy(model, tokens_BS, lengths_B, tick)
-        return beam_search(model, tokens_BS, lengths_B, search, tick)
+    if search.beam == 1:
+        return greedy(model, tokens_BS, lengths_B, tick)
+    return beam_search(model, tokens_BS, lengths_B, search, tick)
 
 
 def most_of(lengths_B: Tensor) -> list[int]:
@@ -58,6 +57,7 @@ def _log_probabilities(spoken: Spoken) -> Tensor:
     return scores_BWV
 
 
+@torch.inference_mode()
 def greedy(model: Writes, tokens_BS: Tensor, lengths_B: Tensor, tick: Tick = lambda: None) -> list[list[int]]:
     """The most probable token each time."""
     rows = model.words.num_embeddings
@@ -81,6 +81,7 @@ def greedy(model: Writes, tokens_BS: Tensor, lengths_B: Tensor, tick: Tick = lam
     return texts
 
 
+@torch.inference_mode()
 def beam_search(
     model: Writes, tokens_BS: Tensor, lengths_B: Tensor, search: Search, tick: Tick = lambda: None
 ) -> list[list[int]]:

@@ -27,6 +27,7 @@ from cluster.config.load import open_recipe, parse_overrides, shipped
 from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
+from cluster.data.marks import end_of
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RecipeError, exit_code_of
 from cluster.prepare import prepare, source_paths
@@ -271,10 +272,14 @@ class Survey:
     def _example(self, name: str, place: int, rows: Mapping[int, Row]) -> dict[str, Any]:
         reader = self._splits[name].reader
         tokens, _, _ = reader.flat(np.array([place]))
-        first_unknown = FIRST_WORD + self._kept
+        first_unknown, end = FIRST_WORD + self._kept, end_of(self._encoder.rows)
         words = [
-            self._shown(self._encoder.words[row - FIRST_WORD]) if FIRST_WORD <= row < first_unknown else "<unk>"
-            for row in tokens[1 if self._encoder.marked else 0 :].tolist()
+            self._shown(self._encoder.words[row - FIRST_WORD])
+            if FIRST_WORD <= row < first_unknown
+            else "<end>"
+            if row == end and self._encoder.takes == "pairs"
+            else "<unk>"
+            for row in tokens[1 if self._encoder.takes == "language" else 0 :].tolist()
         ]
         decoded = ("|" if self._recipe.text.tokens == "bpe" else " ").join(words)
         return self._place(int(reader.sources[place]), rows) | {"decoded": decoded[:LONGEST_TEXT], "tokens": len(words)}

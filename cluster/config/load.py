@@ -105,8 +105,8 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[Table, list[str]]:
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Settle what depends on other settings (`text.weights`, `data.label`, `data.target`, `evaluate.metric`); check what
-    no setting alone can tell.
+    """Settle what depends on other settings (`text.weights`, `data.label`, `data.target`, `evaluate.metric`); check
+    what no setting alone can tell.
 
     Raises RecipeError naming every contradiction, PlanError for more ranks than the run can ever use.
     """

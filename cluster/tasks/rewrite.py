@@ -20,7 +20,7 @@ from cluster.tasks.tokens import SaysTokens, asked
 
 
 class Rewrite(SaysTokens):
-    """`search` and `overlap`: how texts are written, and scored, once the model is trained. Evaluations do not smooth."""
+    """`search` and `overlap`: how texts are written, and scored, after training. Evaluations do not smooth."""
 
     def __init__(self, search: Search, overlap: Overlap, label_smoothing: float = 0.0) -> None:
         self.search, self.overlap, self.label_smoothing = search, overlap, label_smoothing

@@ -19,6 +19,7 @@ from cluster.data.references import read_references
 from cluster.decoding import MOST_BEYOND, Search, written
 from cluster.models.writing import Writes
 from cluster.plan.plan import Plan
+from cluster.pulse.phase import Phase
 from cluster.tasks.rewrite import Rewrite
 from cluster.text.tokens.pipeline import Encoder
 from cluster.text.tokens.spelling import text_of
@@ -56,7 +57,8 @@ def write_split(
     rows = write_rows(model, task.search, reader, world, plan, pulse)
     encoder = Encoder.load(Path(reader.manifest.folder))
     texts = [text_of(encoder, one) for one in rows]
-    return Written(texts, task.overlap.of(texts, read_references(reader.manifest, split)))
+    with pulse.phase(Phase.SAVE):  # longer than a batch: a hundred thousand texts are compared in a minute or two
+        return Written(texts, task.overlap.of(texts, read_references(reader.manifest, split)))
 
 
 def write_rows(

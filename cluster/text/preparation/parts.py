@@ -70,8 +70,8 @@ class Part:
     `tokens` u32 [N] into `words` and, if there are any, `tags` [N] (u8, or u64 with affixes); `lengths` u32 [B], of
     pairs [B, 2], their two texts in a row in `tokens`;
     `labels` i64 [M] into `label_names`, of all documents one after the other, and how many each has, `label_counts` u32
-    [B]; `targets` f64 [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B] or [B, 2]:
-    was the document longer than `text.max_tokens`? `written`: the texts of all pairs that are to be written.
+    [B]; `targets` f64 [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]
+    or [B, 2]: was the document longer than `text.max_tokens`? `written`: the texts of all pairs that are to be written.
     """
 
     def __init__(self, path: Path, *names: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Recipe, TaskKind, Text
+from cluster.config.schema import Data, Recipe, Rewrite, TaskKind, Text
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -40,7 +40,8 @@ class Wanted:
     """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
     encoder_sha256: str
     objective: str = ""
-    """The kind of model, of a language model: what is kept beside the data (the baseline) depends on it."""
+    """The kind of model, of a language model; how texts are scored, of pairs: what is kept beside the data (the
+    baseline) depends on it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def wanted_by(recipe: Recipe) -> Wanted:
     text, objective = recipe.text, ""
     if recipe.task.kind == "language":
         text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
+    if isinstance(recipe.task, Rewrite):
+        objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, recipe.task.kind, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model

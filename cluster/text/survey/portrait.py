@@ -84,8 +84,8 @@ def _labels(told: Told, width: int) -> Iterator[str]:
         if told["task"] == "rewrite":
             found = split["written"]
             yield from _title(
-                f"{name}: to be written of each text {found['mean']:.1f} tokens (median {found['median']:.0f}, 95% up to "
-                f"{found['95%']:.0f}, at most {found['max']:.0f}), its end among them"
+                f"{name}: to be written of each text {found['mean']:.1f} tokens (median {found['median']:.0f}, 95% "
+                f"up to {found['95%']:.0f}, at most {found['max']:.0f}), its end among them"
             )
             continue
         if told["task"] == "language":
