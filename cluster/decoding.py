@@ -88,7 +88,7 @@ def beam_search(
     """The best of the first `search.beam` texts of each that end.
 
     The `beam` most probable ways go on; one that ends among them is a text. So many texts, or the most tokens that may
-    be written, end the search.
+    be written, end the search; what is cut there counts only if no text has ended.
     """
     rows, width = model.words.num_embeddings, search.beam
     kept, most = model.read(tokens_BS, lengths_B), most_of(lengths_B)
@@ -116,7 +116,9 @@ def beam_search(
         said_BWL = torch.cat([rows_of(said_BWL, parents_BW), newest_BW[..., None]], dim=2)
         left = []
         for place, text_number in enumerate(going):
-            if length + 1 >= most[text_number]:  # cut: without the cost of an end that nobody said
+            if length + 1 >= most[text_number]:
+                if found[text_number]:
+                    continue
                 cut = zip(totals_BW[place].tolist(), said_BWL[place].tolist(), strict=True)
                 found[text_number] += [(total / divisor, text) for total, text in cut]
             elif len(found[text_number]) < width:
