@@ -56,8 +56,8 @@ class Predictor:
         task = build_for_inference(description)
         if not isinstance(task, Answering):
             raise RunError(
-                f"{self.folder} holds a language model or word vectors, which say no label of a text: use "
-                "`muster predict` or `muster neighbours`."
+                f"{self.folder} holds a language model, one that writes texts, or word vectors: it says no label of a "
+                "text. Use `muster predict`, or `muster neighbours`."
             )
         self.task = task
         self.labels: list[str] = description["labels"]

@@ -1,4 +1,4 @@
-"""What a language model is asked: sequences of a split, each with the tokens that are to be said, and where.
+"""What models are asked that say tokens: sequences of a split, each with the tokens that are to be said, and where.
 
 The tokens of a split stand in a row, each document behind its mark (`marks.py`). So the mark that begins the next
 document is also what ends this one, and every token of every text is asked for once.
@@ -7,17 +7,14 @@ B sequences of a batch, T tokens of the longest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cluster.config.schema import Bert, Gpt, Recipe, Skipgram
 from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.data.permutation import mix, mixed
 from cluster.data.sequences import Sequences
 from cluster.data.shards import Array, Ids, ShardReader
-from cluster.data.surroundings import Surroundings
 
 NOTHING = -1
 """In the place of a target where nothing is asked."""
@@ -32,30 +29,12 @@ FIRST_WORD = 2
 class Asks(Protocol):
     """A reader whose targets stand at the places of the tokens, and may be others at each step."""
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the texts of all documents, as they were before they became tokens."""
-        ...
-
     def asked(self, ids: Ids, counts: Sequence[int], step: int) -> Iterator[Mapping[str, Array]]:
         """Batches, one after the other in `ids`, with so many sequences each: `tokens` [B, T], `lengths` [B], `labels`
         [B, T], NOTHING where nothing is asked, and, if documents begin inside a sequence, `beside` [B, T]: the number
-        of the document that each place belongs to, counted in its sequence."""
+        of the document that each place belongs to, counted in its sequence; of pairs the tokens before those asked for
+        (`pairs.py`)."""
         ...
-
-
-def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences:
-    """What a recipe's model reads of a split: its documents, or questions about its text. Raises DataError."""
-    reader = ShardReader(folder, split)
-    match recipe.model:
-        case Gpt(context=context):
-            return NextTokens(reader, context)
-        case Bert(context=context, masked=share):
-            return MissingTokens(reader, context, share, recipe.train.seed)
-        case Skipgram(window=window, subsample=subsample):
-            return Surroundings(reader, window, subsample, recipe.train.seed)
-        case _:
-            return reader
 
 
 class NextTokens(Sequences):

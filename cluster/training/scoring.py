@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cluster.data.order import costs, deal
-from cluster.data.questions import Asks
+from cluster.data.sequences import Sequences
 from cluster.data.shards import Reader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
@@ -65,7 +65,7 @@ def evaluation_sums(
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
     summed = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
-    if isinstance(reader, Asks):
+    if isinstance(reader, Sequences):
         summed |= {"bytes": torch.tensor(reader.text_bytes), "tokens": torch.tensor(reader.planned_tokens)}
     return summed
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Recipe, TaskKind, Text, prepared_for
+from cluster.config.schema import Data, Recipe, Rewrite, TaskKind, Text, prepared_for
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -21,6 +21,7 @@ NOTHING_CUT = 2**31 - 1
 INPUTS: dict[Input, str] = {
     "text": "texts",
     "language": "texts behind marks, as language models do",
+    "pairs": "pairs of texts",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
 }
@@ -39,7 +40,8 @@ class Wanted:
     """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
     encoder_sha256: str
     objective: str = ""
-    """The kind of model, of a language model: what is kept beside the data (the baseline) depends on it."""
+    """The kind of model, of a language model; how texts are scored, of pairs: what is kept beside the data (the
+    baseline) depends on it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def wanted_by(recipe: Recipe) -> Wanted:
     text, objective, task = recipe.text, "", prepared_for(recipe.task)
     if task == "language":
         text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
+    if isinstance(recipe.task, Rewrite):
+        objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, task, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model
@@ -109,6 +113,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
         "bad_rows": data.bad_rows,
         "tagging": [data.columns, data.brackets, data.roles, data.predicate] if wanted.task == "tag" else None,
+        **({"target": data.target} if wanted.task == "rewrite" else {}),
         "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
