@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
 from cluster.config.contradictions import contradictions, metrics_of, reads
-from cluster.config.schema import Mlp, Recipe
+from cluster.config.pretrained import kept_of, known
+from cluster.config.schema import Mlp, Pretrained, Recipe, Text
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
@@ -115,6 +116,8 @@ def resolve(recipe: Recipe) -> Recipe:
         if isinstance(recipe.model, Mlp) and recipe.model.embedding != "none":
             weights = "count"  # the mean of the embeddings of all tokens
         recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
+    if isinstance(recipe.model, Pretrained):
+        recipe = _with_kept(recipe, recipe.model)
     if recipe.task.kind == "language":
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
     if recipe.evaluate.metric == "auto":
@@ -129,6 +132,21 @@ def resolve(recipe: Recipe) -> Recipe:
             f"share out. Use at most {limit} ranks, or start a new run with a larger train.max_ranks."
         )
     return recipe
+
+
+def _with_kept(recipe: Recipe, model: Pretrained) -> Recipe:
+    """What a pretrained model's folder settles: its tokens, in whatever letters, and how many it reads. Raises
+    RecipeError for a folder that cannot be used."""
+    kept = known(model.kept) if model.kept else kept_of(model.folder, speaks=recipe.task.kind == "language")
+    text = recipe.text
+    tokens = "model" if text.tokens == Text().tokens else text.tokens
+    cut = text.max_tokens == Text().max_tokens and recipe.task.kind != "language"
+    most = min(text.max_tokens, kept.room) if cut else text.max_tokens
+    return dataclasses.replace(
+        recipe,
+        model=dataclasses.replace(model, kept=kept.to_json()),
+        text=dataclasses.replace(text, tokens=tokens, lower=False, max_tokens=most),
+    )
 
 
 def to_toml(recipe: Recipe) -> str:

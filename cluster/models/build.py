@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import nn
 
-from cluster.config.schema import Bert, Cnn, Custom, Embeds, Gpt, Gru, Linear, Lstm, Mlp, Model, Transformer
+from cluster.config.schema import Bert, Cnn, Custom, Embeds, Gpt, Gru, Linear, Lstm, Mlp, Model, Pretrained, Transformer
 from cluster.errors import RecipeError, RunError
 from cluster.models.bag import BagLinear, BagMlp, EmbeddingMlp
 from cluster.models.bert import Encoder
@@ -17,6 +17,7 @@ from cluster.models.cnn import CnnClassifier
 from cluster.models.custom import build_custom
 from cluster.models.gpt import Decoder
 from cluster.models.layers import Beside, word_embedding
+from cluster.models.pretrained import PretrainedModel
 from cluster.models.recurrent import RecurrentClassifier
 from cluster.models.transformer import TransformerClassifier
 
@@ -59,6 +60,8 @@ def _built(config: Model, vocabulary_rows: int, outputs: int, beside: Beside, ea
             return Decoder(config, vocabulary_rows)
         case Bert():
             return Encoder(config, vocabulary_rows)
+        case Pretrained():
+            return PretrainedModel(config, outputs, each_token)
         case Custom():
             return build_custom(config, vocabulary_rows, outputs, beside, each_token)
         case _:

@@ -4,8 +4,23 @@ from itertools import pairwise
 from typing import assert_never
 
 from cluster.config.own import called, sizes
-from cluster.config.schema import Bert, Cnn, Custom, Gpt, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
+from cluster.config.pretrained import known
+from cluster.config.schema import (
+    Bert,
+    Cnn,
+    Custom,
+    Gpt,
+    Gru,
+    Linear,
+    Lstm,
+    Mlp,
+    Model,
+    Pretrained,
+    Recurrent,
+    Transformer,
+)
 from cluster.errors import RecipeError
+from cluster.plan.pretrained import pretrained_count
 
 AFFIXES = 3
 """First letter, ending and shape, an embedding for each."""
@@ -43,6 +58,8 @@ def parameter_count(
             return _gpt(model, vocabulary_rows)
         case Bert():
             return _bert(model, vocabulary_rows)
+        case Pretrained():
+            return pretrained_count(known(model.kept), outputs, each_token)
         case Custom():
             return _custom(model, vocabulary_rows, outputs, beside)
         case _:
