@@ -6,7 +6,6 @@ byte-pair encoding.
 """
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,9 +199,9 @@ def _beginning_with(name: str, row: int) -> dict[str, Any]:
     }
 
 
-def write_pretrained(folder: Path, output: Path) -> str:
-    """Puts a fine-tuned model back into its own format, with its tokenizer and the names of the labels. Returns its
-    architecture. Raises RunError."""
+def save_pretrained(folder: Path, output: Path) -> tuple[str, dict[str, Any]]:
+    """Puts a fine-tuned model back into its own format, with the names of the labels. Returns its architecture, and the
+    contents of `tokenizer.json` and `tokenizer_config.json`. Raises RunError."""
     model, description = load_for_inference(folder)
     encoder = Encoder.load(folder)
     assert isinstance(model, PretrainedModel) and isinstance(encoder.pieces, ModelPieces)
@@ -225,6 +224,4 @@ def write_pretrained(folder: Path, output: Path) -> str:
         **kept.roles,
         "pad_token": names_of(encoder.pieces.contents)[kept.special["pad"]],
     }
-    for name, contents in {"tokenizer.json": encoder.pieces.contents, "tokenizer_config.json": described}.items():
-        (output / name).write_text(json.dumps(contents, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return type(whole).__name__
+    return type(whole).__name__, {"tokenizer.json": encoder.pieces.contents, "tokenizer_config.json": described}
