@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.contradictions import keeps_whole_text
+from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.config.load import load
-from cluster.config.schema import Bert, Recipe, Tag
+from cluster.config.schema import Recipe, Tag
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
@@ -70,7 +70,8 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         raise DataError(
             f"{prepared} has neither a test nor a validation split: there is nothing to score a baseline on."
         )
-    name = MASKED if isinstance(recipe.model, Bert) else MODELS[recipe.task.kind]
+    masked = recipe.task.kind == "language" and objective(recipe.model) == "masked"
+    name = MASKED if masked else MODELS[recipe.task.kind]
     say(f"baseline: {name.removesuffix(' (scikit-learn)')} on {train.documents:,} documents")
     began = time.perf_counter()
     scored = ShardReader(prepared, split)
@@ -89,7 +90,7 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
 def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
     """What the baseline of the task scores on the same examples."""
     if recipe.task.kind == "language":
-        masked = isinstance(recipe.model, Bert)
+        masked = objective(recipe.model) == "masked"
         return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
     paths = [path for _, path in source_paths(recipe.data, say)]
     if isinstance(recipe.task, Tag):

@@ -60,6 +60,13 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
             assert_never(model)
 
 
+def objective(model: Model) -> Literal["causal", "masked"]:
+    """What a language model predicts: the next token, or missing ones."""
+    if isinstance(model, Pretrained):
+        return "masked" if known(model.kept).family in MASKED else "causal"
+    return "causal" if isinstance(model, Gpt) else "masked"
+
+
 def keeps_whole_text(text: Text) -> bool:
     """Can a text be had back from its tokens, to the byte? Others leave out white space, capital letters or rare words;
     bits per byte would not count what these cost."""

@@ -12,7 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cluster.config.schema import Bert, Gpt, Recipe
+from cluster.config.contradictions import objective
+from cluster.config.schema import Bert, Gpt, Pretrained, Recipe
 from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.data.permutation import mix, mixed
 from cluster.data.sequences import Sequences
@@ -46,13 +47,12 @@ class Asks(Protocol):
 def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences:
     """What a recipe's model reads of a split: its documents, or questions about its text. Raises DataError."""
     reader = ShardReader(folder, split)
-    match recipe.model:
-        case Gpt(context=context):
-            return NextTokens(reader, context)
-        case Bert(context=context, masked=share):
-            return MissingTokens(reader, context, share, recipe.train.seed)
-        case _:
-            return reader
+    model = recipe.model
+    if recipe.task.kind != "language" or not isinstance(model, Gpt | Bert | Pretrained):
+        return reader
+    if isinstance(model, Gpt) or objective(model) == "causal":
+        return NextTokens(reader, model.context)
+    return MissingTokens(reader, model.context, model.masked, recipe.train.seed)
 
 
 class NextTokens(Sequences):

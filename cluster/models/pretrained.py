@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from cluster.config.pretrained import CAUSAL, MASKED, Kept, known, weight_files
 from cluster.config.schema import Pretrained
+from cluster.data.marks import mark_of
 from cluster.errors import RecipeError
 from cluster.models.language import Spoken, causal, places, same_document
 from cluster.models.layers import inside
@@ -42,7 +43,8 @@ class PretrainedModel(nn.Module):
         """The last layer is left to `Spoken`; its weights stay under names of their own, each once."""
         last = self.model.get_output_embeddings()
         embedding = self.model.get_input_embeddings().weight
-        self.model.set_output_embeddings(nn.Identity())
+        place = next(name for name, module in self.named_modules() if module is last)
+        self.set_submodule(place, nn.Identity())
         names = {id(parameter): name for name, parameter in self.named_parameters()}
         if last.weight is not embedding:
             self.words = last.weight
@@ -50,9 +52,9 @@ class PretrainedModel(nn.Module):
             self.bias = last.bias
         self.words_name = names[id(embedding)] if last.weight is embedding else "words"
         self.bias_name = "" if last.bias is None else names.get(id(last.bias), "bias")
-        # An id with several rows is said by the last of them alone.
-        is_last = {one: row for row, one in enumerate(rows)}
-        own = [0.0 if is_last[one] == row else -torch.inf for row, one in enumerate(rows)]
+        # An id with several rows is said by one of them alone: the mark, which ends documents, or else the last.
+        own_row = {one: row for row, one in enumerate(rows)} | {rows[mark_of(len(rows))]: mark_of(len(rows))}
+        own = [0.0 if own_row[one] == row else -torch.inf for row, one in enumerate(rows)]
         self.register_buffer("own_V", torch.tensor(own), persistent=False)
 
     def forward(self, tokens_BT: Tensor, lengths_B: Tensor, documents_BT: Tensor | None = None) -> Tensor | Spoken:
@@ -81,7 +83,7 @@ class PretrainedModel(nn.Module):
         places_BT = places(documents_BT)
         if self.kept.family == "roberta":  # its positions begin behind that of padding
             places_BT = places_BT + self.kept.special["pad"] + 1
-        return how if self.kept.family == "distilbert" else how | {"position_ids": places_BT}
+        return how | {"position_ids": places_BT}
 
 
 def settings_of(kept: Kept, outputs: int) -> Any:

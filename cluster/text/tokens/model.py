@@ -94,6 +94,18 @@ class ModelPieces:
         flat = (self._rows.get(one, 1) for one in chain.from_iterable(ids))
         return np.fromiter(flat, dtype=np.uint32, count=int(counts.sum(dtype=np.int64))), counts
 
+    def decoded(self, rows: Iterable[int]) -> Iterator[str]:
+        """Rows as text, one after the other, as far as their characters are whole."""
+        if self._tokenizer is None:
+            self._tokenizer = loaded(self.contents)
+        ids, said, all_ids = [], "", self.kept.ids_of_rows
+        for row in rows:
+            ids.append(all_ids[row])
+            text = self._tokenizer.decode(ids)
+            if text.startswith(said) and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                yield text[len(said) :]
+                said = text
+
     def around(
         self, tokens: Ids, lengths: Ids, words: npt.NDArray[np.int64] | None
     ) -> tuple[Ids, Ids, npt.NDArray[np.int64] | None]:
