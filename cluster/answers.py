@@ -11,7 +11,7 @@ from cluster.text.raw.requests import Request
 Answer = dict[str, Any]
 """What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"}, {"value"}, or of
 its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; of language models {"continuation"} or {"filled",
-"masks"}."""
+"masks"}; of one that writes texts of others {"rewritten"}."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Form:
             return printable(_tagged(answer))
         if "continuation" in answer:
             return request.text + str(answer["continuation"]) + "\n"
+        if "rewritten" in answer:
+            return printable(str(answer["rewritten"]))
         if "filled" in answer:
             return str(answer["filled"])
         found = _headline(answer)

@@ -25,6 +25,7 @@ from cluster.config.pretrained import is_catalogued
 from cluster.config.schema import Data, Pretrained, Recipe, TaskKind
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
+from cluster.data.references import references_name
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
@@ -262,7 +263,7 @@ def _merged(
     return {
         **merge.what_it_is(encoder, labels, wanted.task),
         "splits": entries,
-        "files": [describe_file(out, ENCODER)],
+        "files": described(out),
         "report": {
             "rows": columns.rows,
             "documents": documents,
@@ -286,6 +287,12 @@ def _merged(
             ],
         },
     }
+
+
+def described(folder: Path) -> list[dict[str, Any]]:
+    """Manifest entries of the files that are no columns."""
+    names = [ENCODER, *filter(lambda name: (folder / name).exists(), map(references_name, SPLITS))]
+    return [describe_file(folder, name) for name in names]
 
 
 def _duplicates(assignment: Assignment) -> dict[str, int]:
@@ -333,7 +340,7 @@ def prepare_evaluation(
         contents = merge.encode_files(files, data, encoder, labels, task, work)
         encoder.save(work)
         digest = hashlib.sha256(json.dumps(contents["splits"], sort_keys=True).encode()).hexdigest()
-        write_manifest(work, {"fingerprint": digest, "files": [describe_file(work, ENCODER)], **contents})
+        write_manifest(work, {"fingerprint": digest, "files": described(work), **contents})
         rename_folder(work, folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)

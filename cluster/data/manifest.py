@@ -11,7 +11,9 @@
     train/offsets       u64, tokens of the split before it
     train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
                         f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, how many words have
-                        a label (tag); u32, the bytes of the document's text (language)
+                        a label (tag); u32, the bytes of the document's text (language); u32, how many of the
+                        document's tokens, its last, are to be written (rewrite)
+    test/references.jsonl   the texts to be written, a JSON string a line (rewrite only; not of the training split)
     train/source        u64, file index << 40 | line number
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
@@ -34,9 +36,10 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-TaskKind = Literal["classify", "multilabel", "regress", "tag", "language"]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "language", "rewrite"]
 LABEL_TYPES: dict[TaskKind, str] = {
     "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "language": "<u4",
+    "rewrite": "<u4",
 }  # fmt: skip
 COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
@@ -121,12 +124,12 @@ class Manifest:
 
     @property
     def outputs(self) -> int:
-        """Values that a model gives for a document (tag: for a token): one a label, or one number; of a language model
-        for each token, one a row of the vocabulary."""
+        """Values that a model gives for a document (tag: for a token): one a label, or one number; of a model that
+        writes, for each token, one a row of the vocabulary."""
         match self.task:
             case "regress":
                 return 1
-            case "language":
+            case "language" | "rewrite":
                 return self.vocabulary_rows
             case _:
                 return len(self.labels)
@@ -285,6 +288,8 @@ class _Fields:
                 return "tag"
             case "language":
                 return "language"
+            case "rewrite":
+                return "rewrite"
             case _:
                 return "classify"
 
@@ -321,8 +326,8 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         raise fields.fail("affixes", "must be true or false")
     if layout == "bag" and (tags or affixes):
         raise fields.fail("tags" if tags else "affixes", "must be empty in a bag")
-    if layout == "bag" and task == "tag":
-        raise fields.fail("layout", "must be sequence, as the tokens have labels")
+    if layout == "bag" and task in ("tag", "rewrite"):
+        raise fields.fail("layout", "must be sequence, as the order of the tokens counts")
     rows = fields.count("vocabulary_rows")
     splits = fields.object("splits")
     beside = "weights" if layout == "bag" else "affixes" if affixes else "tags" if tags else ""

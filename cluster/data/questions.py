@@ -1,4 +1,4 @@
-"""What a language model is asked: sequences of a split, each with the tokens that are to be said, and where.
+"""What models are asked that say tokens: sequences of a split, each with the tokens that are to be said, and where.
 
 The tokens of a split stand in a row, each document behind its mark (`marks.py`). So the mark that begins the next
 document is also what ends this one, and every token of every text is asked for once.
@@ -7,13 +7,10 @@ B sequences of a batch, T tokens of the longest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cluster.config.contradictions import objective
-from cluster.config.schema import Bert, Gpt, Pretrained, Recipe
 from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.data.permutation import mix, mixed
 from cluster.data.sequences import Sequences
@@ -32,27 +29,12 @@ FIRST_WORD = 2
 class Asks(Protocol):
     """A reader whose targets stand at the places of the tokens, and may be others at each step."""
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the texts of all documents, as they were before they became tokens."""
-        ...
-
     def asked(self, ids: Ids, counts: Sequence[int], step: int) -> Iterator[Mapping[str, Array]]:
         """Batches, one after the other in `ids`, with so many sequences each: `tokens` [B, T], `lengths` [B], `labels`
         [B, T], NOTHING where nothing is asked, and, if documents begin inside a sequence, `beside` [B, T]: the number
-        of the document that each place belongs to, counted in its sequence."""
+        of the document that each place belongs to, counted in its sequence; of pairs the tokens before those asked for
+        (`pairs.py`)."""
         ...
-
-
-def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences:
-    """What a recipe's model reads of a split: its documents, or questions about its text. Raises DataError."""
-    reader = ShardReader(folder, split)
-    model = recipe.model
-    if recipe.task.kind != "language" or not isinstance(model, Gpt | Bert | Pretrained):
-        return reader
-    if isinstance(model, Gpt) or objective(model) == "causal":
-        return NextTokens(reader, model.context)
-    return MissingTokens(reader, model.context, model.masked, recipe.train.seed)
 
 
 class NextTokens(Sequences):

@@ -17,6 +17,8 @@ from cluster.config.schema import (
     Model,
     Pretrained,
     Recurrent,
+    Seq2Seq,
+    Seq2SeqLstm,
     Transformer,
 )
 from cluster.errors import RecipeError
@@ -60,6 +62,10 @@ def parameter_count(
             return _bert(model, vocabulary_rows)
         case Pretrained():
             return pretrained_count(known(model.kept), outputs, each_token)
+        case Seq2Seq():
+            return _seq2seq(model, vocabulary_rows)
+        case Seq2SeqLstm():
+            return _seq2seq_lstm(model, vocabulary_rows)
         case Custom():
             return _custom(model, vocabulary_rows, outputs, beside)
         case _:
@@ -140,6 +146,25 @@ def _bert(model: Bert, vocabulary_rows: int) -> int:
         + norm
         + vocabulary_rows
     )
+
+
+def _seq2seq(model: Seq2Seq, vocabulary_rows: int) -> int:
+    """The output is the embedding."""
+    width, norm = model.embedding, 2 * model.embedding
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    reads = attention + _linear(width, model.feed_forward) + _linear(model.feed_forward, width) + 2 * norm
+    writes = reads + attention + norm
+    return vocabulary_rows * width + model.encoder_layers * reads + model.decoder_layers * writes + 2 * norm
+
+
+def _seq2seq_lstm(model: Seq2SeqLstm, vocabulary_rows: int) -> int:
+    """The output is the embedding."""
+    width, half = model.hidden, model.hidden // 2
+    inputs = (model.embedding, *[width] * (model.layers - 1))
+    reads = sum(2 * 4 * half * (size + half + 2) for size in inputs)
+    writes = sum(4 * width * (size + width + 2) for size in inputs)
+    begin, join = _linear(width, 2 * model.layers * width), _linear(2 * width, model.embedding)
+    return vocabulary_rows * model.embedding + reads + writes + begin + width * width + join
 
 
 def _custom(model: Custom, vocabulary_rows: int, outputs: int, beside: Beside) -> int | None:

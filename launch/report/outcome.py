@@ -24,7 +24,7 @@ def errors(facts: Facts) -> Section | None:
             return section("classes", "Labels", _classes(facts))
         case "tag":
             return section("classes", "Labels", _spans(facts), *_confusion(facts), _classes(facts))
-        case "language":
+        case "language" | "rewrite":
             return None
         case _:
             return section("classes", "Classes", *_confusion(facts), _classes(facts))

@@ -17,9 +17,10 @@ from cluster.errors import DataError
 from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejection, refuse_bad_rows
 from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
+from cluster.text.preparation.references import References
 from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
 from cluster.text.preparation.truth import MOST_LABELS, Truth, TruthTally, class_numbers, truth_of
-from cluster.text.raw.read import blocks, parse
+from cluster.text.raw.read import Row, blocks, parse
 from cluster.text.tokens import pieces
 from cluster.text.tokens.given import Input, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
@@ -114,6 +115,7 @@ def write_splits(
     with contextlib.ExitStack() as stack:
         open_writer = _writer(folder, encoder, task, len(labels))
         writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
+        references = stack.enter_context(References(folder))
         for number, path in enumerate(parts):
             part = Part(path)
             table, numbered = encoder.table(part.items("words")), part.numbered
@@ -127,6 +129,9 @@ def write_splits(
                 _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
                 tallies[index].truth.add(wanted, columns.label_names)
                 tallies[index].add(encoded)
+                if task == "rewrite" and index != TRAIN:
+                    texts = part.items("written")
+                    references.add(SPLITS[index], (texts[row] for row in np.flatnonzero(chosen).tolist()))
         entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
     return entries, {SPLITS[index]: tally.report(labels) for index, tally in tallies.items()}
 
@@ -141,7 +146,9 @@ def _append(
     sources: npt.NDArray[np.uint64],
 ) -> None:
     """Some documents with what is to be predicted of them; name i is class `classes[i]` of `count`."""
-    if task == "tag":
+    if encoded.written is not None:
+        writer.append(encoded.tokens, encoded.lengths, encoded.written, sources)
+    elif task == "tag":
         column, targets = wanted.of_tokens(classes, encoded)
         writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside, targets)
     else:
@@ -171,12 +178,16 @@ class _Tally:
     def __init__(self, task: TaskKind) -> None:
         self.truth = TruthTally(task)
         self.tokens = self.unknown_tokens = self.cut = self.without_known_word = 0
+        self.written: int | None = None
+        """Tokens to be written, ends among them, of pairs."""
 
     def add(self, encoded: Documents) -> None:
         self.tokens += encoded.read
         self.unknown_tokens += encoded.unknown
         self.cut += encoded.cut
         self.without_known_word += encoded.without_known_word
+        if encoded.written is not None:
+            self.written = (self.written or 0) + int(encoded.written.sum(dtype=np.int64))
 
     def report(self, labels: Sequence[str]) -> dict[str, Any]:
         return {
@@ -185,6 +196,7 @@ class _Tally:
             "unknown_tokens": self.unknown_tokens,
             "cut": self.cut,
             "without_known_word": self.without_known_word,
+            **({} if self.written is None else {"written_tokens": self.written}),
             **self.truth.report(labels),
         }
 
@@ -201,13 +213,23 @@ def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[
     }
 
 
+def _encoded(encoder: Encoder, rows: Sequence[Row], task: TaskKind) -> Documents:
+    match task:
+        case "rewrite":
+            return encoder.encode_pairs([(row.text, row.written) for row in rows])
+        case "tag":
+            return encoder.encode([Words(row.words, row.predicate) for row in rows])
+        case _:
+            return encoder.encode([row.text for row in rows])
+
+
 def encode_files(
     files: Sequence[Path], data: Data, encoder: Encoder, labels: Sequence[str], task: TaskKind, folder: Path
 ) -> dict[str, Any]:
     """Foreign files as the split "test", block by block: what the manifest is to say. Raises DataError."""
     tally, rows_read = _Tally(task), 0
     rejected, first_rejected = 0, list[Rejection]()
-    with _writer(folder, encoder, task, len(labels))("test") as writer:
+    with _writer(folder, encoder, task, len(labels))("test") as writer, References(folder) as references:
         for number, path in enumerate(files):
             for block in blocks(path, data):
                 rows, bad = parse(block, data, task)
@@ -216,7 +238,9 @@ def encode_files(
                 told = bad[: RECORDED_REJECTED - len(first_rejected)]
                 first_rejected += [(row.file, row.line, row.reason) for row in told]
                 tagging = task == "tag"
-                encoded = encoder.encode([Words(row.words, row.predicate) if tagging else row.text for row in rows])
+                encoded = _encoded(encoder, rows, task)
+                if task == "rewrite":
+                    references.add("test", (row.written for row in rows))
                 truth, names = truth_of(rows, encoder.text.max_tokens if tagging else MOST_LABELS)
                 sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
                 _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)

@@ -27,8 +27,8 @@ MOST_LABELS = 1 << 31
 
 @dataclass(frozen=True)
 class Truth:
-    """Labels of all documents, one after the other, and how many each has; `targets_B` are numbers to predict (regress)
-    or bytes of the texts (language), else 0."""
+    """Labels of all documents, one after the other, and how many each has; `targets_B` are numbers to predict
+    (regress), bytes of the texts (language) or equal where the texts to be written are (rewrite), else 0."""
 
     labels_M: npt.NDArray[np.int64]
     counts_B: npt.NDArray[np.uint32]
@@ -46,7 +46,7 @@ class Truth:
                 return self.labels_M
             case "language":
                 return np.zeros(self.counts_B.size, dtype=np.int64)
-            case "regress":
+            case "regress" | "rewrite":
                 return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
             case "multilabel" | "tag":
                 ends = np.cumsum(self.counts_B, dtype=np.int64)
@@ -62,7 +62,8 @@ class Truth:
         """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
 
         i32 [B] (classify), f64 [B] (regress), u8 [B, C] of 0 and 1 without the unseen labels (multilabel), u32 [B], the
-        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`.
+        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`; to rewrite it is how
+        many tokens are to be written, which the tokens tell.
         """
         match task:
             case "classify":
@@ -77,7 +78,7 @@ class Truth:
                 found = numbers[self.labels_M]
                 column[rows[found >= 0], found[found >= 0]] = 1
                 return column
-            case "tag":
+            case "tag" | "rewrite":
                 return self.counts_B
             case _:
                 assert_never(task)
@@ -126,6 +127,8 @@ class TruthTally:
         self.documents += truth.counts_B.size
         if self._task == "regress":
             self._spread.add(truth.targets_B)
+            return
+        if self._task == "rewrite":
             return
         if self._task == "language":
             self._bytes += int(truth.targets_B.sum())

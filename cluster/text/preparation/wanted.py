@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Pretrained, Recipe, TaskKind, Text
+from cluster.config.schema import Data, Pretrained, Recipe, Rewrite, TaskKind, Text
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -22,6 +22,7 @@ NOTHING_CUT = 2**31 - 1
 INPUTS: dict[Input, str] = {
     "text": "texts",
     "language": "texts behind marks, as language models do",
+    "pairs": "pairs of texts",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
 }
@@ -41,7 +42,8 @@ class Wanted:
     training split."""
     encoder_sha256: str
     objective: str = ""
-    """The kind of model, of a language model: what is kept beside the data (the baseline) depends on it."""
+    """The kind of model, of a language model; how texts are scored, of pairs: what is kept beside the data (the
+    baseline) depends on it."""
 
     @property
     def tokenizer(self) -> str:
@@ -68,6 +70,8 @@ def wanted_by(recipe: Recipe) -> Wanted:
     text, objective = recipe.text, ""
     if recipe.task.kind == "language":
         text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
+    if isinstance(recipe.task, Rewrite):
+        objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if isinstance(recipe.model, Pretrained):
         pieces, digest = read_model(recipe.model, speaks=recipe.task.kind == "language")
         own = Encoder(text, pieces.words, None, pieces, input_of(recipe.data, recipe.task.kind))
@@ -121,6 +125,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
         "bad_rows": data.bad_rows,
         "tagging": [data.columns, data.brackets, data.roles, data.predicate] if wanted.task == "tag" else None,
+        **({"target": data.target} if wanted.task == "rewrite" else {}),
         "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -17,9 +17,9 @@ from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of
 from cluster.text.tokens.pieces import stretch_of
 
-Input = Literal["text", "language", "words", "predicate"]
-"""What documents are: texts; texts of which a language model learns; words that are given; words that are given, one of
-which is marked."""
+Input = Literal["text", "language", "pairs", "words", "predicate"]
+"""What documents are: texts; texts of which a language model learns; pairs of a text and one that is to be written of
+it; words that are given; words that are given, one of which is marked."""
 GIVEN: tuple[Input, ...] = ("words", "predicate")
 WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
@@ -36,9 +36,15 @@ class Words(NamedTuple):
 
 def input_of(data: Data, task: TaskKind) -> Input:
     """What a recipe's documents are."""
-    if task != "tag":
-        return "language" if task == "language" else "text"
-    return "predicate" if data.roles or data.predicate else "words"
+    match task:
+        case "tag":
+            return "predicate" if data.roles or data.predicate else "words"
+        case "rewrite":
+            return "pairs"
+        case "language":
+            return "language"
+        case _:
+            return "text"
 
 
 class GivenWords:

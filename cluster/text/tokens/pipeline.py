@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cluster.config.pretrained import Kept
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
-from cluster.data.marks import MARKS, mark_of
+from cluster.data.marks import MARKS, end_of, mark_of
 from cluster.errors import DataError, RecipeError
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
@@ -82,6 +82,8 @@ class Documents:
     """Documents all of whose tokens are unknown: empty bags, sequences of id 1 (one, where nothing was left)."""
     words: npt.NDArray[np.int64] | None = None
     """Which of the given words each token is a piece of, counted over all documents; None: each token is one."""
+    written: Ids | None = None
+    """Of pairs: how many of a document's tokens, its last, are to be written."""
     given: tuple[Sequence[str], ...] | None = None
     """The words of each document as they were given (by `encode`), those included that were cut."""
 
@@ -105,9 +107,10 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models need it, two more follow: the mark
-    that each document begins with, and the one that hides a token. No text becomes one of them. `idf` (f64, one a word)
-    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"` and "model".
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as models need it that write, two more follow
+    (`data/marks.py`). No text becomes one of them. `idf` (f64, one a word)
+    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"` and
+    "model".
     """
 
     def __init__(
@@ -137,8 +140,8 @@ class Encoder:
 
     @property
     def marked(self) -> bool:
-        """Does each document begin with a mark, as language models need it?"""
-        return self.takes == "language"
+        """Are there marks where documents begin or end, as models need them that write?"""
+        return self.takes in ("language", "pairs")
 
     @property
     def weighted(self) -> bool:
@@ -204,11 +207,38 @@ class Encoder:
         if self.takes in GIVEN:  # no document of given words is empty
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             return Documents(tokens, lengths, beside, *counted, words)
+        if self.takes == "pairs":
+            return self._pairs(numbered, tokens, lengths, cut)
         tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
         if self.marked:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
             tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
         return Documents(tokens, lengths, tags, *counted)
+
+    def _pairs(self, numbered: Numbered, tokens: Ids, lengths: Ids, cut: npt.NDArray[np.bool_]) -> Documents:
+        """Each text with the mark that ends it; the two of a pair are one document. Of texts alone, each is one."""
+        tokens = np.insert(tokens, np.cumsum(lengths, dtype=np.int64), np.uint32(end_of(self.rows)))
+        sides = (lengths + np.uint32(1)).reshape(-1, numbered.sides)
+        known = (tokens > UNKNOWN) & (tokens != end_of(self.rows))
+        unknown = int(np.count_nonzero(tokens == UNKNOWN))
+        whole = sides.sum(1, dtype=np.uint32)
+        of_document = np.repeat(np.arange(whole.size), whole)
+        return Documents(
+            tokens,
+            whole,
+            None,
+            cut=int(np.count_nonzero(cut.reshape(sides.shape).any(1))),
+            read=int(lengths.sum(dtype=np.int64)),
+            unknown=unknown,
+            without_known_word=whole.size - int(np.unique(of_document[known]).size),
+            written=sides[:, 1] if numbered.sides == 2 else None,
+        )
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> Documents:
+        """Texts and what is to be written of each. Raises RecipeError as `encode` does."""
+        self._splits = self._splits or splits_of(self.text)
+        numbered, words = number([side for pair in pairs for side in pair], self._splits, self.text)
+        return self.documents(replace(numbered, sides=2), self.table(words))
 
     def encode(self, texts: Sequence[str | Words]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
@@ -287,7 +317,7 @@ def _text(one: str | Words) -> str:
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "language" | "words" | "predicate":
+        case "text" | "language" | "pairs" | "words" | "predicate":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")
