@@ -235,7 +235,7 @@ def _change_kind(document: Table, section: str, changes: Mapping[str, Any]) -> l
         return []
     kinds = kinds_of(section)
     old, new = table.get("kind"), changes.get(f"{section}.kind", table.get("kind"))
-    if old == new or old not in kinds or new not in kinds:
+    if not (isinstance(old, str) and isinstance(new, str)) or old == new or old not in kinds or new not in kinds:
         return []
     has = {
         kind: {s.name: s.annotation for s in settings() if s.section == section and s.kind == kind}
