@@ -17,8 +17,8 @@ from cluster.plan.memory import parameter_count
 from tests.conftest import TASKS
 
 KINDS = list(kinds_of("model"))
-TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", *TASKS)]
-"""The kinds that say something of each word; the others read bags."""
+TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", "pretrained", *TASKS)]
+"""The kinds that say something of each word and read marks and affixes; the others read bags, or words alone."""
 
 
 def train_here(recipe, run):

@@ -434,7 +434,7 @@ def test_commands(without_pip, capsys):
     assert catalogue.main(["path", "tiny-wheel"]) == 0
     assert capsys.readouterr().out == f"{catalogue.folder('tiny-wheel')}\n"
     assert catalogue.main(["list", "--json"]) == 0
-    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == catalogue.names()
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == [*catalogue.names(), "minilm"]
     assert catalogue.main(["fetch", "tiny"]) == 2
     assert "did you mean tiny-wheel" in capsys.readouterr().err
 
