@@ -9,6 +9,8 @@ lines in a file, in a pipe or with `--json`, short lines on a terminal. Blank li
 read is reported on standard error and stands in the output as {"line": 7, "error": ...}; the rest is predicted, and the
 exit code is 2. An input field named as an answer is ("label") is kept as "input_label".
 
+A model that answers questions takes rows with `question` and `context`, files of SQuAD, or texts with `--question`.
+
 A language model goes on with each text (`--temperature` and its neighbours; on a terminal as it writes), or fills in
 each [MASK].
 """
@@ -27,7 +29,7 @@ from cluster.answers import Answer, Form, Written
 from cluster.crew import Crew, answerable, write, written
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, exit_code_of
 from cluster.runs import model_folder, read_json
-from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
+from cluster.text.raw.requests import Request, asking, from_arguments, from_file, from_squad, from_stream, same_file
 from cluster.text.tokens.pipeline import Encoder, tools_of
 
 if TYPE_CHECKING:
@@ -77,8 +79,21 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         beside.unlink(missing_ok=True)
 
 
-def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
+def _requests(options: argparse.Namespace, task: str) -> tuple[Iterator[Request], str]:
     """What to predict, and what to call it in messages. Raises DataError."""
+    if task != "answer":
+        if options.question is not None:
+            raise DataError(f"--question: only a model that answers questions takes one, and {options.run} does not.")
+        return _given_requests(options, options.field)
+    # Without --question each line is a row, which holds the question, too.
+    field = options.field or ("context" if options.question is None and not options.texts else None)
+    given = options.input and str(options.input) != "-" and not options.texts
+    squad = from_squad(options.input) if given and options.question is None else None
+    requests, name = (squad, str(options.input)) if squad is not None else _given_requests(options, field)
+    return asking(requests, options.question), name
+
+
+def _given_requests(options: argparse.Namespace, field: str | None) -> tuple[Iterator[Request], str]:
     if options.texts and options.input:
         raise DataError("texts as arguments and --input exclude each other: give one of them.")
     if options.texts:
@@ -86,16 +101,16 @@ def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
     if options.input and str(options.input) != "-":
         if options.output and same_file(options.input, options.output):
             raise DataError(f"--output {options.output} is the input itself: name another file.")
-        return from_file(options.input, options.field), str(options.input)
+        return from_file(options.input, field), str(options.input)
     if sys.stdin.isatty():
         print("one text a line, Ctrl-D ends", file=sys.stderr)
-    return from_stream(sys.stdin.buffer, options.field), "standard input"
+    return from_stream(sys.stdin.buffer, field), "standard input"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="muster predict",
-        description="Labels or numbers for texts, or labels for their words, from a finished run. "
+        description="Labels or numbers for texts, labels for their words, answers to questions, from a finished run. "
         "Without texts or --input, stdin is read.",
         epilog='A line that cannot be read stands in the output as {"line": n, "error": ...}; the exit code is then 2.',
     )
@@ -112,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         "--field",
         metavar="NAME",
         help='field that holds the text, or the list of words (lines are then JSON; default "text")',
+    )
+    parser.add_argument(
+        "--question", metavar="TEXT", help="ask this of every text (default: the field question of each row)"
     )
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     parser.add_argument(
@@ -165,13 +183,14 @@ SPEAKING = (
 
 
 def _run(options: argparse.Namespace) -> int:
-    requests, name = _requests(options)
+    folder = model_folder(options.run)
+    task = _task_of(folder)
+    requests, name = _requests(options, task)
     if options.output and not options.output.parent.is_dir():
         raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
     as_json = options.json or options.output is not None or not sys.stdout.isatty()
     form = Form(as_json, shutil.get_terminal_size().columns)
-    folder = model_folder(options.run)
-    if _task_of(folder) == "language":
+    if task == "language":
         return _speak(options, folder, requests, name, form)
     if given := _given(options):
         raise DataError(f"{', '.join(given)}: only a language model writes text, and {options.run} holds none.")

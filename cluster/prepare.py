@@ -26,7 +26,7 @@ from typing import Any
 from cluster.config.load import load
 from cluster.config.schema import Data, Recipe, TaskKind
 from cluster.data.durable import rename_folder
-from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
+from cluster.data.manifest import MANIFEST, open_prepared, write_manifest
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
@@ -41,7 +41,7 @@ from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, 
 from cluster.text.raw.read import blocks_of, resolve
 from cluster.text.sets.catalogue import cache_folder
 from cluster.text.tokens.given import input_of
-from cluster.text.tokens.pipeline import ENCODER, Encoder
+from cluster.text.tokens.pipeline import Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000
@@ -300,7 +300,7 @@ def _merged(
     return {
         **merge.what_it_is(encoder, labels, wanted.task),
         "splits": entries,
-        "files": [describe_file(out, ENCODER)],
+        "files": merge.extra_files(out),
         "report": {
             "rows": columns.rows,
             "documents": documents,
@@ -371,7 +371,7 @@ def prepare_evaluation(
         contents = merge.encode_files(files, data, encoder, labels, task, work)
         encoder.save(work)
         digest = hashlib.sha256(json.dumps(contents["splits"], sort_keys=True).encode()).hexdigest()
-        write_manifest(work, {"fingerprint": digest, "files": [describe_file(work, ENCODER)], **contents})
+        write_manifest(work, {"fingerprint": digest, "files": merge.extra_files(work), **contents})
         rename_folder(work, folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)

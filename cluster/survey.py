@@ -27,6 +27,7 @@ from cluster.config.load import open_recipe, parse_overrides, shipped
 from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
+from cluster.data.marks import mask_of
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RecipeError, exit_code_of
 from cluster.prepare import prepare, source_paths
@@ -193,6 +194,8 @@ class Survey:
             "lengths": {**figures.described(reader.lengths), "histogram": figures.length_histogram(reader.lengths)},
         }
         match self._manifest.task:
+            case "answer":
+                told |= {"unanswerable": report["unanswerable"], "widened": report["widened"]}
             case "regress":
                 targets = np.asarray(reader.labels, dtype=np.float64)
                 told["targets"] = {**figures.described(targets), "histogram": figures.number_histogram(targets)}
@@ -200,7 +203,7 @@ class Survey:
                 told["labels_per_document"] = figures.labels_per_document(np.asarray(reader.labels))
             case "language":
                 told["bytes"] = report["bytes"]
-        if self._manifest.task not in ("regress", "language"):
+        if self._manifest.task not in ("regress", "answer", "language"):
             told |= {"labels": report["labels"], "unknown_labels": report["unknown_labels"]}
         return told
 
@@ -268,8 +271,13 @@ class Survey:
         reader = self._splits[name].reader
         tokens, _, _ = reader.flat(np.array([place]))
         first_unknown = FIRST_WORD + self._kept
+        between = mask_of(self._encoder.rows) if self._manifest.task == "answer" else -1
         words = [
-            self._shown(self._encoder.words[row - FIRST_WORD]) if FIRST_WORD <= row < first_unknown else "<unk>"
+            self._shown(self._encoder.words[row - FIRST_WORD])
+            if FIRST_WORD <= row < first_unknown
+            else "->"
+            if row == between
+            else "<unk>"
             for row in tokens[1 if self._encoder.marked else 0 :].tolist()
         ]
         decoded = ("|" if self._recipe.text.tokens == "bpe" else " ").join(words)
@@ -285,6 +293,9 @@ class Survey:
         match self._manifest.task:
             case "language":
                 pass
+            case "answer":
+                assert row.question is not None
+                told["labels"] = list(dict.fromkeys(text for text, _ in row.question.references))
             case "regress":
                 told["target"] = row.target
             case "multilabel" | "tag":

@@ -285,7 +285,8 @@ def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> in
     took = f" in {seconds:.0f} s" if seconds else ""
     print(f"{run.path}: finished{took}")
     print(scores.comparison(evaluation, against) if evaluation else _without_test(run, recipe))
-    print(f'Use it on text:    muster predict {run.path} "some text"')
+    asked = ' --question "What is asked?"' if recipe.task.kind == "answer" else ""
+    print(f'Use it on text:    muster predict {run.path} "some text"{asked}')
     if evaluation:
         print(f"See every class:   muster evaluate {run.path}")
     return EXIT_DONE

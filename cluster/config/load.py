@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
 from cluster.config.contradictions import contradictions, metrics_of, reads
-from cluster.config.schema import Mlp, Recipe
+from cluster.config.schema import Data, Mlp, Recipe
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
@@ -117,6 +117,8 @@ def resolve(recipe: Recipe) -> Recipe:
         recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
     if recipe.task.kind == "language":
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
+    if recipe.task.kind == "answer":
+        recipe = dataclasses.replace(recipe, data=_named_as_squad(recipe.data))
     if recipe.evaluate.metric == "auto":
         metric = metrics_of(recipe.task)[0]
         recipe = dataclasses.replace(recipe, evaluate=dataclasses.replace(recipe.evaluate, metric=metric))
@@ -129,6 +131,17 @@ def resolve(recipe: Recipe) -> Recipe:
             f"share out. Use at most {limit} ranks, or start a new run with a larger train.max_ranks."
         )
     return recipe
+
+
+def _named_as_squad(data: Data) -> Data:
+    """The fields of questions; those that no recipe names are called as SQuAD calls them."""
+    default = Data(train=data.train)
+    return dataclasses.replace(
+        data,
+        text="context" if data.text == default.text else data.text,
+        label="answers" if data.label == default.label else data.label,
+        question=data.question or "question",
+    )
 
 
 def to_toml(recipe: Recipe) -> str:

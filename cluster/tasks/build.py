@@ -9,7 +9,10 @@ import numpy.typing as npt
 from cluster.config import schema
 from cluster.config.contradictions import keeps_whole_text
 from cluster.data.manifest import Manifest
+from cluster.data.questions import shape_of
+from cluster.data.windows import Shape
 from cluster.errors import RunError
+from cluster.tasks.answer import Answer
 from cluster.tasks.classify import Classify
 from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
@@ -32,6 +35,9 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
             return Regress(targets["mean"], targets["std"])
         case schema.Tag():
             return Tag(list(manifest.labels), config.spans)
+        case schema.Answer():
+            unanswerable = manifest.report["splits"]["train"]["unanswerable"] > 0
+            return Answer(shape_of(config), config.answer_tokens, unanswerable, recipe.text.language)
         case schema.Language():
             return _language(recipe)
         case _:
@@ -63,6 +69,15 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Regress(mean, deviation)
         case {"kind": "tag", "spans": bool(spans)}:
             return Tag(labels, spans)
+        case {
+            "kind": "answer",
+            "windows": [int(window), int(stride), int(question)],
+            "answer_tokens": int(answer_tokens),
+            "unanswerable": bool(unanswerable),
+            "language": str(language),
+            "threshold": float(threshold),
+        }:
+            return Answer(Shape(window, stride, question), answer_tokens, unanswerable, language, threshold)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
         case other:

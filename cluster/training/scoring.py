@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from cluster.data.order import costs, deal
-from cluster.data.questions import Asks
+from cluster.data.questions import HoldsText
 from cluster.data.shards import Reader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
-from cluster.tasks.task import Sums, Task
+from cluster.tasks.task import Judges, Sums, Task
 from cluster.training.parallel import World, autocast
 from cluster.training.pulse import Pulse
 from cluster.training.settling import damage_named, settle
@@ -52,20 +52,24 @@ def evaluation_sums(
     padded = not reader.weighted
     micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
     sums = task.empty_sums(reader.lengths, keep)
+    own: list[int] = []
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(plan, world), damage_named(reader):
         for index in deal(costs(micro_batches, reader.lengths, padded), world.size)[world.rank]:
+            own += micro_batches[index].tolist()
             batch = gather.batch(micro_batches[index], index)
             gather.hand_over([batch], gather.sent())
             task.add(sums, model(batch.tokens, batch.lengths, batch.beside), batch.labels, micro_batches[index])
             pulse.batch()
     pulse.wait()
+    if isinstance(task, Judges):
+        task.judge(sums, reader, own)
     model.train(was_training)
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
     summed = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
-    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, Asks) else {})
+    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, HoldsText) else {})
 
 
 def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:

@@ -12,17 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Data, TaskKind, Text
+from cluster.data.manifest import describe_file
+from cluster.data.references import QUESTIONS
 from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
+from cluster.text.preparation import asked
 from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejection, refuse_bad_rows
 from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
 from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
 from cluster.text.preparation.truth import MOST_LABELS, Truth, TruthTally, class_numbers, truth_of
-from cluster.text.raw.read import blocks, parse
+from cluster.text.raw.asked import Question
+from cluster.text.raw.read import Row, blocks, parse
 from cluster.text.tokens import pieces
 from cluster.text.tokens.given import Input, Words
-from cluster.text.tokens.pipeline import Documents, Encoder
+from cluster.text.tokens.pipeline import ENCODER, Documents, Encoder
 from cluster.text.tokens.weights import inverse_document_frequency
 
 Counts = npt.NDArray[np.int64]
@@ -114,19 +118,29 @@ def write_splits(
     with contextlib.ExitStack() as stack:
         open_writer = _writer(folder, encoder, task, len(labels))
         writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
+        told = [index for index in writers if task == "answer" and index != TRAIN]
+        files = {index: stack.enter_context(asked.open_questions(folder, SPLITS[index])) for index in told}
         for number, path in enumerate(parts):
             part = Part(path)
             table, numbered = encoder.table(part.items("words")), part.numbered
             here = columns.of_part(number)
             truth = columns.truth_of(number)
+            questions = part.items("questions") if task == "answer" and part["lengths"].size else []
             for index, writer in writers.items():
                 chosen = places_N[here] == index
                 if not chosen.any():
                     continue
                 encoded, wanted = encoder.documents(numbered.chosen(chosen), table), truth.chosen(chosen)
-                _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
+                if task == "answer":
+                    these = [questions[row] for row in np.flatnonzero(chosen).tolist()]
+                    asked.append_questions(writer, files.get(index), encoded, these, part["sources"][chosen])
+                    tallies[index].widened += sum(one[asked.WIDENED] for one in these)
+                else:
+                    _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
                 tallies[index].truth.add(wanted, columns.label_names)
                 tallies[index].add(encoded)
+        for file in files.values():
+            asked.finish(file)
         entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
     return entries, {SPLITS[index]: tally.report(labels) for index, tally in tallies.items()}
 
@@ -169,7 +183,8 @@ class _Tally:
     """What is counted of one split while it is written."""
 
     def __init__(self, task: TaskKind) -> None:
-        self.truth = TruthTally(task)
+        self.truth, self._task = TruthTally(task), task
+        self.widened = 0
         self.tokens = self.unknown_tokens = self.cut = self.without_known_word = 0
 
     def add(self, encoded: Documents) -> None:
@@ -185,8 +200,15 @@ class _Tally:
             "unknown_tokens": self.unknown_tokens,
             "cut": self.cut,
             "without_known_word": self.without_known_word,
+            **({"widened": self.widened} if self._task == "answer" else {}),
             **self.truth.report(labels),
         }
+
+
+def extra_files(folder: Path) -> list[dict[str, Any]]:
+    """Manifest entries of what lies beside the shards: the encoder, and questions as text."""
+    questions = sorted(path.relative_to(folder).as_posix() for path in folder.glob(f"*/{QUESTIONS}"))
+    return [describe_file(folder, name) for name in (ENCODER, *questions)]
 
 
 def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[str, Any]:
@@ -201,13 +223,20 @@ def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[
     }
 
 
+def _given(row: Row, tagging: bool) -> str | Words | Question:
+    """What an encoder takes of a row."""
+    return row.question or (Words(row.words, row.predicate) if tagging else row.text)
+
+
 def encode_files(
     files: Sequence[Path], data: Data, encoder: Encoder, labels: Sequence[str], task: TaskKind, folder: Path
 ) -> dict[str, Any]:
     """Foreign files as the split "test", block by block: what the manifest is to say. Raises DataError."""
     tally, rows_read = _Tally(task), 0
     rejected, first_rejected = 0, list[Rejection]()
-    with _writer(folder, encoder, task, len(labels))("test") as writer:
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(_writer(folder, encoder, task, len(labels))("test"))
+        questions = stack.enter_context(asked.open_questions(folder, "test")) if task == "answer" else None
         for number, path in enumerate(files):
             for block in blocks(path, data):
                 rows, bad = parse(block, data, task)
@@ -216,15 +245,22 @@ def encode_files(
                 told = bad[: RECORDED_REJECTED - len(first_rejected)]
                 first_rejected += [(row.file, row.line, row.reason) for row in told]
                 tagging = task == "tag"
-                encoded = encoder.encode([Words(row.words, row.predicate) if tagging else row.text for row in rows])
+                encoded = encoder.encode([_given(row, tagging) for row in rows])
                 truth, names = truth_of(rows, encoder.text.max_tokens if tagging else MOST_LABELS)
                 sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
-                _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)
+                if questions is not None:
+                    these = [one.to_json() for one in encoded.located]
+                    asked.append_questions(writer, questions, encoded, these, sources)
+                    tally.widened += sum(one.widened for one in encoded.located)
+                else:
+                    _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)
                 tally.truth.add(truth, names)
                 tally.add(encoded)
         refuse_bad_rows(rejected, first_rejected, rows_read, data.bad_rows)
         if not tally.truth.documents:
             raise DataError(f"there is no row to evaluate in {', '.join(map(str, files))}.")
+        if questions is not None:
+            asked.finish(questions)
         entry = writer.close()
     split = tally.report(labels)
     return {

