@@ -14,6 +14,8 @@ from cluster.config.load import load
 from cluster.config.settings import kinds_of
 from cluster.models.build import build_model, load_for_inference
 from cluster.plan.memory import parameter_count
+from cluster.predictor import Predictor
+from cluster.text.raw.asked import Question
 from tests.conftest import TASKS
 
 KINDS = list(kinds_of("model"))
@@ -195,15 +197,13 @@ def test_two_steps_move_every_parameter_of_what_answers(answerer):
     assert still == [] and parameter_count(config, *sizes) == sum(value.numel() for value in after.values())
 
 
-def test_what_answers_is_scored_and_predicts(answerer, muster):
+def test_what_answers_is_scored_and_predicts(answerer):
     _, run = answerer
     scores = json.loads((run / "evaluation.json").read_text())
     said = np.load(run / "predictions.npz")
     assert scores["examples"] == 101 == said["start"].size == said["none"].size
-    row = json.dumps({"question": "What has the colour1 box?", "context": "The colour1 box has dull."}) + "\n"
-    done = muster("predict", run, stdin=row)
-    assert done.code == 0, done.err
-    assert {"answer", "start", "end", "score", "no_answer"} <= set(json.loads(done.out))
+    (found,) = Predictor(run).predict([Question("What has the colour1 box?", "The colour1 box has dull.")])
+    assert set(found) == {"answer", "start", "end", "score", "no_answer"}
 
 
 @pytest.mark.parametrize("kind", ANSWERERS)
