@@ -5,6 +5,8 @@ RECIPE ?= sentiment
 TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 TORCH_OPTION = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
+# Tests are shared by a process for each core, up to four: most of them wait for processes of their own.
+SHARED = --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: train test lint soak bench bench-data clean
 
@@ -12,13 +14,13 @@ train: .venv/installed
 	.venv/bin/muster train $(RECIPE)
 
 test: .venv/installed-dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest $(SHARED)
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
 
 soak: .venv/installed-dev
-	MUSTER_SOAK=1 .venv/bin/python -m pytest --timeout 3600
+	MUSTER_SOAK=1 .venv/bin/python -m pytest $(SHARED) --timeout 3600
 
 bench: .venv/installed-dev
 	.venv/bin/python -m bench.overhead

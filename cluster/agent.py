@@ -122,11 +122,12 @@ class Agent:
                 failures = failures_told(run_ranks(self.run, go["attempt"], plan, of_node, module, meeting))
             ranks = self._clock.snapshot()
             self._clock = self._pages = None
+        before = self._out_of_memory_before
         return {
             "failures": failures,
             "was_stopped": self._is_stopping,
             "ranks": ranks,
-            "ran_out_of_memory": _kills_for_memory() > self._out_of_memory_before,
+            "ran_out_of_memory": None if before is None else (_kills_for_memory() or 0) > before,
         }
 
     def _beat(self) -> Message:
@@ -205,13 +206,14 @@ def _ranks_of(agent: int) -> list[psutil.Process]:
     return psutil.Process(agent).children(recursive=True)
 
 
-def _kills_for_memory() -> int:
-    """How often the kernel has killed a process of this machine for want of memory (proc(5), /proc/vmstat)."""
+def _kills_for_memory() -> int | None:
+    """How often the kernel has killed a process of this machine for want of memory (proc(5), /proc/vmstat); None where
+    it does not say."""
     with suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
-    return 0
+    return None
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """A finished run's model in a form that other programs read.
 
-python -m cluster.export RUN --format huggingface --output DIR [--json]
+python -m cluster.export RUN --format huggingface|onnx --output DIR [--json]
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cluster.config.schema import Bert, Gpt, Model
 from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
 from cluster.runs import model_folder, read_json
 
-FORMATS = ("huggingface",)
+FORMATS = ("huggingface", "onnx")
 
 
 def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
@@ -49,23 +50,56 @@ def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
                 'models ("gpt", "bert") can be exported so. Its weights are in model/weights.safetensors.'
             )
     tokenizer = huggingface.tokenizer_files(encoder, isinstance(config, Gpt), config.context)
-    files = {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words)})}
-    work = _begun(output)
-    try:
+    marks = ["<mark>", "<mask>"]
+    files = {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words) + marks})}
+    with _writing(output) as work:
         save_file(named, work / "model.safetensors", metadata={"format": "pt"})
         for name, contents in files.items():
-            (work / name).write_text(json.dumps(contents, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            _write(work / name, contents)
+    return {"output": str(output), "architecture": settings["architectures"][0], "tokenizer": bool(tokenizer)}
+
+
+def export_onnx(run: Path, output: Path) -> dict[str, Any]:
+    """Writes a folder with `model.onnx`, what its inputs are, the vocabulary and the encoder: {"output", "inputs",
+    "compared"}.
+
+    All or nothing. Raises RunError for a run that has not finished, or whose model no ONNX graph can be made of;
+    DataError for a folder that holds something, or cannot be written, or without the package onnx.
+    """
+    from cluster.onnx_graph import write_graph
+    from cluster.predictor import verify_model
+    from cluster.text.tokens.pipeline import Encoder
+
+    folder = model_folder(run)
+    verify_model(folder)
+    encoder = Encoder.load(folder)
+    with _writing(output) as work:
+        about = write_graph(folder, work)
+        encoder.save(work)
+        _write(work / "vocabulary.json", _vocabulary(encoder.words))
+    return {"output": str(output), "inputs": [one["name"] for one in about["inputs"]], "compared": about["compared"]}
+
+
+def _vocabulary(words: Sequence[str]) -> list[str]:
+    """What each row of the embeddings stands for."""
+    return ["<pad>", "<unk>", *words]
+
+
+def _write(path: Path, contents: Any) -> None:
+    path.write_text(json.dumps(contents, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[Path]:
+    """A folder to write into, which gets its name at the end. Raises DataError."""
+    work = _begun(output)
+    try:
+        yield work
         _finished(work, output)
     except OSError as error:
         raise DataError(f"--output {output} cannot be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return {"output": str(output), "architecture": settings["architectures"][0], "tokenizer": bool(tokenizer)}
-
-
-def _vocabulary(words: Sequence[str]) -> list[str]:
-    """What each row of the embeddings stands for, where no tokenizer says it."""
-    return ["<pad>", "<unk>", *words, "<mark>", "<mask>"]
 
 
 def _begun(output: Path) -> Path:
@@ -89,9 +123,19 @@ def _finished(work: Path, output: Path) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    made = export_huggingface(options.run, options.output)
+    made = (export_onnx if options.format == "onnx" else export_huggingface)(options.run, options.output)
     if options.json:
         print(json.dumps(made))
+        return EXIT_DONE
+    if options.format == "onnx":
+        print(f"{made['output']}: model.onnx, which takes {', '.join(made['inputs'])} (inputs.json)")
+        told = made["compared"]
+        if told is None:
+            print("muster: not compared with the model: onnxruntime is not installed.", file=sys.stderr)
+        else:
+            print(
+                f"answers at most {told['largest_difference']:.1e} from the model's (onnxruntime {told['onnxruntime']})"
+            )
         return EXIT_DONE
     print(f"{made['output']}: {made['architecture']} for transformers")
     if not made["tokenizer"]:
@@ -108,8 +152,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="muster export", description="A run's model for other programs.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
     parser.add_argument(
-        "--format", choices=FORMATS, required=True, help="huggingface: a folder that transformers loads"
-    )
+        "--format", choices=FORMATS, required=True,
+        help="huggingface: a folder that transformers loads; onnx: a graph for ONNX runtimes",
+    )  # fmt: skip
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
     options = parser.parse_args(arguments)

@@ -9,14 +9,11 @@ fingerprint means that there is nothing to do.
 """
 
 import argparse
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -32,6 +29,7 @@ from cluster.errors import DataError, InfrastructureError, Interrupted, MusterEr
 from cluster.text.preparation import columns as all_columns
 from cluster.text.preparation import merge
 from cluster.text.preparation.budget import Budget
+from cluster.text.preparation.claim import claimed
 from cluster.text.preparation.parts import ROWS_PER_BLOCK, Job, Made, make_parts, spacy_without_torch
 from cluster.text.preparation.progress import Progress, position_in
 from cluster.text.preparation.splits import SPLITS, Assignment
@@ -45,7 +43,6 @@ from cluster.text.tokens.pipeline import Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000
-SECONDS_BETWEEN_LOOKS = 0.5
 
 Say = Callable[[str], None]
 ALONE = Team()
@@ -73,7 +70,7 @@ def prepare(
     try:
         if team.task:
             return preparing.share()
-        with _claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say if waits else None) as work:
+        with claimed(parent / f"{fingerprint}.partial", parent / fingerprint, say if waits else None) as work:
             if work is None:
                 verify(parent / fingerprint)
                 tell(open_prepared(parent / fingerprint).report, say)
@@ -134,46 +131,6 @@ def find_sources(data: Data, say: Say) -> list[SourceFile]:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         files.append(SourceFile(slot, path, status.st_size, status.st_mtime_ns, digest))
     return files
-
-
-@contextlib.contextmanager
-def _claimed(work: Path, final: Path, waiting: Say | None = None) -> Iterator[Path | None]:
-    """The work folder, held by this process alone until it leaves, however it leaves; None if `final` is there already.
-
-    The lock goes with the process that holds it, however that ends. It is on a file, opened for writing, because that
-    is what NFS can lock. Raises InfrastructureError if another process holds it, unless it is to be waited for, which
-    `waiting` then says once.
-    """
-    lock, has_said = work / "lock", False
-    while not (final / MANIFEST).exists():
-        work.mkdir(exist_ok=True)
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:  # another process was quicker, and is done
-            continue
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waiting is not None:
-                    if not has_said:
-                        waiting("another process prepares the same data: waiting for what it makes")
-                    has_said = True
-                    time.sleep(SECONDS_BETWEEN_LOOKS)
-                    continue
-                raise InfrastructureError(
-                    f"Another process prepares the same data at this moment (it holds {work}). Start this one again "
-                    "once that one has finished: what it makes is used, not made again."
-                ) from None
-            # Before we had it the folder may have been removed by who held it, and even made again.
-            if not lock.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(lock)):
-                continue
-            if not (final / MANIFEST).exists():
-                yield work
-                return
-        finally:
-            os.close(descriptor)
-    yield None
 
 
 @dataclass(frozen=True)

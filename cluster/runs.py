@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "job.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room for the last words, if the disk fills up: see `cluster/data/reserve.py`."""
+        return self.path / "reserve"
+
+    @property
     def stop_request(self) -> Path:
         """What `muster stop` asks for, `checkpoint` or `now`; gone once it is obeyed."""
         return self.path / "stop"

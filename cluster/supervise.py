@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cluster.config.load import from_toml_with
 from cluster.config.schema import Recipe
+from cluster.data.reserve import FULL, Reserve
 from cluster.errors import RunError, exit_code_of
 from cluster.processes import die_with_parent
 from cluster.runs import RunFolder, locked, open_run
@@ -57,6 +58,7 @@ class Supervisor:
         self.run, self.recipe, self.overrides, self.job = run, recipe, overrides, job
         self.signs = Signs(run, job.name if job is not None else "")
         self.wishes = Wishes(run, job)
+        self.reserve = Reserve(run.reserve)
 
     def see_through(self) -> int:
         """One attempt after another; returns the exit code of the last verdict."""
@@ -81,6 +83,7 @@ class Supervisor:
                     stopped = Ending(verdict="checkpointed", message=message, step=past.step)
                     return self._leave(stopped, past, ())
         finally:
+            self.reserve.give_up()
             self.signs.take_away()
             self.wishes.obeyed()
 
@@ -88,7 +91,8 @@ class Supervisor:
         """Make one; gives how it ended."""
         number = self.run.attempts()
         began, began_step = time.time(), newest_step(self.run)
-        self.run.attempt_logs(number).mkdir(parents=True)
+        self.reserve.write(lambda: self.run.attempt_logs(number).mkdir(parents=True))
+        self.reserve.keep()
         agents = Agents(self.job, number, self.recipe.launch.interface)
         self.signs.attempt, self.signs.restarts = number, len(history(self.run))
         self.signs.nodes = [name for name in agents.names if name]
@@ -97,7 +101,12 @@ class Supervisor:
             folder=self.run, recipe=self.recipe, overrides=self.overrides, number=number, agents=agents,
             signs=self.signs, wishes=self.wishes, say=say,
         )  # fmt: skip
-        ending = attempt.run()
+        try:
+            ending = attempt.run()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            ending = Ending(verdict="infrastructure", message=f"The run's folder cannot be written: {error}.")
         if ending.verdict == "wrong input" and not attempt.has_started:  # nothing was started: nothing is changed
             self.run.attempt_logs(number).rmdir()
             raise RunError(ending.message)
@@ -148,7 +157,7 @@ class Supervisor:
             return self._end(ending, past, "")
         code = self._end(ending, past, "")  # on the disk before Slurm ends us
         then = self._after(job, past, without)
-        write_verdict(self.run, ending, attempt=past.attempt, nodes=past.nodes, job=job.name, then=then)
+        self._write(ending, past, then)
         say(f"muster: {then}")
         return code
 
@@ -167,13 +176,11 @@ class Supervisor:
 
     def _tell(self, ending: Ending, past: Past, then: str) -> None:
         """The verdict, the line of history, and what a person should read."""
-        if past.attempt not in {one.attempt for one in history(self.run)}:  # between attempts it is there already
-            note(self.run, replace(past, next=then))
-        job = past.job
-        write_verdict(self.run, ending, attempt=past.attempt, nodes=past.nodes, job=job, then=then)
+        self._write(ending, past, then)
         if ending.verdict == "done":
             return
-        goes_on = f" Go on with: muster resume {self.run.path}" if ending.verdict == "checkpointed" and not job else ""
+        is_for_us = ending.verdict == "checkpointed" and not past.job
+        goes_on = f" Go on with: muster resume {self.run.path}" if is_for_us else ""
         say(f"muster: {ending.message}{goes_on}")
         if ending.traceback:
             say(ending.traceback)
@@ -181,6 +188,17 @@ class Supervisor:
             say(f"muster: logs of all ranks: {self.run.attempt_logs(past.attempt)}")
         if then:
             say(f"muster: {then}")
+
+    def _write(self, ending: Ending, past: Past, then: str) -> None:
+        def verdict() -> None:
+            write_verdict(self.run, ending, attempt=past.attempt, nodes=past.nodes, job=past.job, then=then)
+
+        try:
+            if past.attempt not in {one.attempt for one in history(self.run)}:  # between attempts it is there already
+                self.reserve.write(lambda: note(self.run, replace(past, next=then)))
+            self.reserve.write(verdict)
+        except OSError as error:  # what is said on the screen is then all that tells it
+            say(f"muster: the verdict cannot be written: {error}")
 
 
 def say(line: str) -> None:

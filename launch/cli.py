@@ -253,8 +253,9 @@ def _predict(built: argparse.ArgumentParser) -> None:
 def _export(built: argparse.ArgumentParser) -> None:
     built.add_argument("run", metavar="RUN", help="folder of a finished run")
     built.add_argument(
-        "--format", choices=["huggingface"], required=True, help="huggingface: a folder that transformers loads"
-    )
+        "--format", choices=["huggingface", "onnx"], required=True,
+        help="huggingface: a folder that transformers loads; onnx: a graph for ONNX runtimes",
+    )  # fmt: skip
     built.add_argument("--output", metavar="DIR", required=True, help="folder to write")
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,10 +18,33 @@ hypothesis.settings.register_profile("sample", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("soak" if SOAK else "sample")
 
+# A shell that starts us in the background has us ignore Ctrl-C, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 long_series = pytest.mark.skipif(not SOAK, reason="one of the long series: make soak runs it")
 ROOT = Path(__file__).parent.parent
 MOST_RANKS = 3
 CALL_SECONDS = 120
+
+
+# The longest first, so that at the end no process is left with one of them.
+SLOW = (
+    "slurm", "supervision/test_faults.py", "test_commands.py", "test_bad_input.py", "models/test_family.py",
+    "training/test_kill.py", "test_prepare.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Several processes share the tests (`make test`): a file stays in one of them, for its fixtures; so do all of
+    the one Slurm."""
+
+    def group(item):
+        is_slurms = "slurm" in item.fixturenames and item.path.name != "test_cables.py"
+        return "slurm" if is_slurms else item.path.relative_to(ROOT / "tests").as_posix()
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: SLOW.index(group(item)) if group(item) in SLOW else len(SLOW))
 
 
 class Pool:

@@ -27,6 +27,7 @@ from cluster.prepare import prepare, prepare_evaluation
 from cluster.text.preparation import progress as progress_module
 from cluster.text.preparation import team as team_module
 from cluster.text.preparation.budget import Budget
+from cluster.text.preparation.claim import claimed
 from cluster.text.preparation.team import Team, team_of
 from cluster.text.tokens.pipeline import Encoder
 
@@ -489,17 +490,28 @@ def test_of_two_preparations_at_once_one_does_the_work(tmp_path):
 
 def test_who_comes_second_says_so_and_leaves(tmp_path):
     work, final = tmp_path / "x.partial", tmp_path / "x"
-    with prepare_module._claimed(work, final) as claimed:
-        assert claimed == work
-        second = prepare_module._claimed(work, final)
+    with claimed(work, final) as held:
+        assert held == work
+        second = claimed(work, final)
         with pytest.raises(InfrastructureError, match="Another process prepares the same data"):
             second.__enter__()
         final.mkdir()
         (final / "manifest.json").touch()
         shutil.rmtree(work)
-    with prepare_module._claimed(work, final) as claimed:
-        assert claimed is None
+    with claimed(work, final) as held:
+        assert held is None
     assert not work.exists()
+
+
+@pytest.mark.parametrize("left", ["lock", "parts"])
+def test_what_a_kill_after_the_last_rename_left_is_swept_up(tmp_path, left):
+    made = recipe(write(tmp_path / "a.jsonl", rows(100)))
+    folder = prepare_module.prepare(made, lambda _: None)
+    work = folder.with_suffix(".partial")
+    work.mkdir()
+    (work / left).touch()
+    assert prepare_module.prepare(made, lambda _: None) == folder
+    assert list(folder.parent.glob(f"{folder.name}*")) == [folder]
 
 
 def test_who_comes_second_may_wait(tmp_path):
@@ -507,7 +519,7 @@ def test_who_comes_second_may_wait(tmp_path):
     first = prepare_module.prepare(made, lambda _: None)
     work, final = first.with_suffix(".partial"), first.rename(tmp_path / "aside")
     said = []
-    with prepare_module._claimed(work, first), ThreadPoolExecutor() as threads:
+    with claimed(work, first), ThreadPoolExecutor() as threads:
         second = threads.submit(prepare_module.prepare, made, said.append, waits=True)
         while not said:
             time.sleep(0.01)

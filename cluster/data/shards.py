@@ -66,7 +66,7 @@ class _Spans(NamedTuple):
     room: Ids
     """Tokens from its start to the end of that shard."""
 
-    def part(self, here: slice) -> "_Spans":
+    def part(self, here: slice | Ids) -> "_Spans":
         return _Spans(self.starts[here], self.lengths[here], self.shard_of[here], self.room[here])
 
 
@@ -168,12 +168,9 @@ class ShardReader:
         """The same of several batches, one after the other in `ids`, with so many documents each: what there is to do
         once is done once for all of them."""
         spans = self._located(ids)
-        shards = _distinct(spans.shard_of)
         first = 0
-        for count in counts:
-            part = spans.part(slice(first, first + count))
-            rows = self._rows(part, int(part.lengths.max(initial=0)), shards, self._types)
-            yield rows[0], part.lengths, rows[1] if len(rows) > 1 else None
+        for count, rows in zip(counts, self._rows(spans, counts, self._types), strict=True):
+            yield rows[0], spans.lengths[first : first + count], rows[1] if len(rows) > 1 else None
             first += count
 
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
@@ -184,12 +181,12 @@ class ShardReader:
             return
         spans = self._located(ids)
         self._blocks.mark("targets", spans.starts, spans.lengths)
-        shards = _distinct(spans.shard_of)
+        if not packed:
+            yield from (rows[0] for rows in self._rows(spans, counts, TARGETS))
+            return
         first = 0
         for count in counts:
-            part = spans.part(slice(first, first + count))
-            width = int(part.lengths.max(initial=0))
-            yield (self._flat(part, TARGETS) if packed else self._rows(part, width, shards, TARGETS))[0]
+            yield self._flat(spans.part(slice(first, first + count)), TARGETS)[0]
             first += count
 
     def targets(self, ids: Ids) -> Array:
@@ -224,7 +221,7 @@ class ShardReader:
             longest = int(wanted.max())
             raise IndexError(f"a stretch must begin in 0..{self.tokens - longest}: {starts.min()}..{starts.max()}")
         spans = self._spans(starts, wanted.astype(np.uint32))
-        rows = self._rows(spans, int(wanted.max(initial=0)), _distinct(spans.shard_of), self._types)
+        (rows,) = self._rows(spans, [len(starts)], self._types)
         return rows[0], rows[1] if len(rows) > 1 else None
 
     def documents_from(self, starts: Ids, length: int) -> tuple[Ids, Ids]:
@@ -279,43 +276,48 @@ class ShardReader:
             self._copy_places(spans, found, ends - spans.lengths)
         return list(found.values())
 
-    def _rows(self, spans: _Spans, width: int, shards: Sequence[int], types: Types) -> list[Array]:
-        """These columns as rows [B, width]: zero behind each span's end. No span begins in a shard that is not in
-        `shards`.
+    def _rows(self, spans: _Spans, counts: Sequence[int], types: Types) -> Iterator[list[Array]]:
+        """These columns as rows [B, T], zero behind each span's end, of several batches, one after the other in
+        `spans`, with so many spans each.
 
         Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
-        window that reaches past the end of its shard is not there: such rows are copied one by one.
+        window that reaches past the end of its shard is not there: such rows are copied one by one. Where each row is
+        to be had is found for all batches at once.
         """
         starts, lengths, shard_of, room = spans
-        found: list[Array]
-        if not starts.size or not width:
-            return [np.empty((starts.size, width), dtype=dtype) for dtype in types.values()]
-        whole = room >= width
-        if len(shards) == 1 and whole.all():
-            local = starts - self._shard_starts.item(shards[0])
-            found = [self._windows(shards[0], column, width)[local] for column in types]
-        else:
-            found = [np.empty((starts.size, width), dtype=dtype) for dtype in types.values()]
-            shards = _distinct(shard_of)
-            if len(shards) * ROWS_WORTH_WINDOWS > starts.size:
-                whole[:], shards = False, []
-            for shard in shards:
-                here = (whole & (shard_of == shard)).nonzero()[0]
-                if here.size:
-                    local = starts[here] - self._shard_starts[shard]
-                    for column, rows in zip(types, found, strict=True):
-                        rows[here] = self._windows(shard, column, width)[local]
-            rest = (~whole).nonzero()[0]
-            if rest.size:
+        ends = np.cumsum(counts)
+        batch_of = np.repeat(np.arange(len(counts)), counts)
+        widths = np.zeros(len(counts), dtype=np.int64)
+        np.maximum.at(widths, batch_of, lengths)
+        local = starts - self._shard_starts[shard_of]
+        shards = len(self._entry.shards)
+        # Rows of one batch and shard stand together in `order`; behind them those of the batch that have no window.
+        piece_of = batch_of * (shards + 1) + np.where(room >= widths[batch_of], shard_of, shards)
+        order = piece_of.argsort(kind="stable")
+        cuts = np.concatenate([[0], np.diff(piece_of[order]).nonzero()[0] + 1, [len(order)]]) if len(order) else [0]
+        pieces = piece_of[order[cuts[:-1]]].tolist()
+        at = 0
+        for batch, (count, end, width) in enumerate(zip(counts, ends.tolist(), widths.tolist(), strict=True)):
+            first, found, alone = end - count, list[Array](), list[Ids]()
+            while at < len(pieces) and pieces[at] // (shards + 1) == batch:
+                here, shard = order[cuts[at] : cuts[at + 1]], pieces[at] % (shards + 1)
+                at += 1
+                if shard < shards and len(here) == count:
+                    found = [self._windows(shard, column, width)[local[first:end]] for column in types]
+                    break
+                found = found or [np.empty((count, width), dtype=dtype) for dtype in types.values()]
+                if shard == shards or len(here) < ROWS_WORTH_WINDOWS:
+                    alone.append(here)
+                    continue
+                for column, rows in zip(types, found, strict=True):
+                    rows[here - first] = self._windows(shard, column, width)[local[here]]
+            found = found or [np.empty((count, width), dtype=dtype) for dtype in types.values()]
+            if alone:
+                rest = np.concatenate(alone)
                 flat = {column: rows.reshape(-1) for column, rows in zip(types, found, strict=True)}
-                left = _Spans(starts[rest], lengths[rest], shard_of[rest], room[rest])
-                self._copy_each(left, flat, rest * width)
-        shortest = int(lengths.min())
-        if shortest < width:
-            behind = np.arange(shortest, width, dtype=np.uint32) >= lengths[:, None]
-            for rows in found:
-                rows[:, shortest:][behind] = 0  # not times 0: what lies there may be no number
-        return found
+                self._copy_each(spans.part(rest), flat, (rest - first) * width)
+            _clear_tails(found, lengths[first:end], width)
+            yield found
 
     def _windows(self, shard: int, column: str, width: int) -> Array:
         """Every window of a shard, one for each token it can begin at: a view, nothing is copied."""
@@ -390,6 +392,15 @@ def boundaries_of(lengths: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
             "set a smaller train.micro_batch_tokens."
         )
     return np.concatenate([[0], ends]).astype(np.int32)
+
+
+def _clear_tails(rows: Sequence[Array], lengths: npt.NDArray[np.uint32], width: int) -> None:
+    """Set what lies behind each row's length to zero: not times 0, as it may be no number."""
+    shortest = int(lengths.min(initial=width))
+    if shortest < width:
+        behind = np.arange(shortest, width, dtype=np.uint32) >= lengths[:, None]
+        for each in rows:
+            each[:, shortest:][behind] = 0
 
 
 def _distinct(values: Ids) -> list[int]:

@@ -1,5 +1,6 @@
 """What has become of each attempt at a run: `attempts.jsonl`, one line at the end of each."""
 
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -43,12 +44,17 @@ class Past:
 
 
 def note(run: RunFolder, past: Past) -> None:
-    """Add a line, whole and on the disk."""
+    """Add a line, whole and on the disk. Raises OSError, then nothing was added."""
     line = json.dumps(asdict(past)).encode() + b"\n"
     descriptor = os.open(run.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    before = os.fstat(descriptor).st_size
     try:
-        os.write(descriptor, line)
+        if os.write(descriptor, line) < len(line):  # a part of it was all that the disk could take
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.history))
         os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
     finally:
         os.close(descriptor)
 

@@ -10,6 +10,13 @@ from cluster.runs import RunFolder, read_json
 from cluster.supervision.verdict import Ending, verdict_of
 
 LOG_TAIL_LINES = 20
+KILLED = {
+    True: ": the kernel killed a process of this node for want of memory meanwhile. Use a smaller "
+    "train.micro_batch_tokens, or ask for more memory.",
+    False: ", and not by the kernel for want of memory.",
+    None: "; this kernel does not say whether for want of memory.",
+}
+"""By whom, as far as is known."""
 LEFT_IN_GOOD_ORDER = "leave"
 """The phase of a rank that has done all its work."""
 
@@ -25,8 +32,8 @@ class Report:
     """A signal ended the ranks, not they themselves."""
     ranks: Sequence[Mapping[str, Any]] = ()
     """How far each rank was: rank, phase, step."""
-    ran_out_of_memory: bool = False
-    """The kernel killed a process of this node for want of memory meanwhile."""
+    ran_out_of_memory: bool | None = None
+    """The kernel killed a process of this node for want of memory meanwhile; None where it does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +133,7 @@ def _last_words(run: RunFolder, attempt: int, report: Report, failure: Mapping[s
         message = f"Rank {rank} (process {failure['pid']}) was killed by {kind}"
         if kind == "SIGKILL":
             kind = "out of memory" if report.ran_out_of_memory else kind
-            message += (
-                ": the kernel killed a process of this node for want of memory meanwhile. Use a smaller "
-                "train.micro_batch_tokens, or ask for more memory."
-                if report.ran_out_of_memory
-                else ", and not by the kernel for want of memory."
-            )
+            message += KILLED[report.ran_out_of_memory]
         else:
             message += "."
     else:

@@ -21,7 +21,8 @@ import torch
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from cluster.data.durable import write_atomically
-from cluster.errors import Interrupted, MusterError
+from cluster.data.reserve import FULL, Reserve
+from cluster.errors import InfrastructureError, Interrupted, MusterError
 from cluster.processes import STOP_SIGNALS, die_with_parent
 from cluster.runs import RunFolder
 from cluster.training.parallel import environment
@@ -68,18 +69,28 @@ def run_rank(work: Callable[[Pulse], None], logs: Path | None) -> int:
     try:
         pulse = begin(environment().rank)
         record(lambda: work(pulse))()
-    except BaseException as error:
+    except BaseException as raised:
+        error = as_full_disk(raised)
         if attempt is not None and logs is not None:
-            rank = environment()[0]
-            write_failure(RunFolder(logs).rank_failure(int(attempt), rank), rank, error)
+            rank, folder = environment()[0], RunFolder(logs)
+            write_failure(folder.rank_failure(int(attempt), rank), rank, error, Reserve(folder.reserve))
         if not isinstance(error, MusterError):
             raise
-        print(f"muster: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the log may be on the disk that is full
+            print(f"muster: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     return 0
 
 
-def write_failure(path: Path, rank: int, error: BaseException) -> None:
+def as_full_disk(error: BaseException) -> BaseException:
+    """An error that says that a disk is full, wherever that was noticed, as an InfrastructureError; others as they
+    are."""
+    if not (isinstance(error, OSError) and error.errno in FULL):
+        return error
+    return InfrastructureError(f"A disk is full: {error}. Free some space; the newest checkpoint is whole.")
+
+
+def write_failure(path: Path, rank: int, error: BaseException, reserve: Reserve) -> None:
     """Leave word of why this rank ends, for the agent's verdict."""
     record: dict[str, Any] = {
         "rank": rank,
@@ -94,7 +105,7 @@ def write_failure(path: Path, rank: int, error: BaseException) -> None:
     }
     with contextlib.suppress(OSError):  # a full disk must not hide the first error
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(record, indent=2).encode())
+        reserve.write(lambda: write_atomically(path, json.dumps(record, indent=2).encode()))
 
 
 def is_peer_failure(error: BaseException) -> bool:

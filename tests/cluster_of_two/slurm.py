@@ -1,6 +1,7 @@
 """A real Slurm with two nodes, h1 and h2, on this machine: the distribution's own daemons, in a folder of ours.
 
 A third, h3, is in a partition with both of them (`three`) and does not see the folder `hidden` as they do.
+Jobs of the partition `urgent` take the nodes of those in `main`, which have half a minute then and are requeued.
 All nodes report one host name, and their names do not resolve: their address is known to `scontrol show node` alone.
 """
 
@@ -42,10 +43,13 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 MpiDefault=none
 KillWait=5
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName=h1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000
 NodeName=h2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000
 NodeName=h3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=4 RealMemory=4000
-PartitionName=main Nodes=h[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=h[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=30
+PartitionName=urgent Nodes=h[1-2] MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=off
 PartitionName=three Nodes=h[1-3] MaxTime=INFINITE State=UP
 """
 

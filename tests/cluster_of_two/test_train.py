@@ -1,11 +1,14 @@
 """`sbatch slurm/train.sbatch` on a real Slurm of two nodes, or of three."""
 
 import random
+import socket
 import time
 import tomllib
 
 import psutil
+import pytest
 
+from cluster.topology.place import candidate_ports
 from tests.cluster_of_two.job import Job
 from tests.conftest import SOAK, long_series
 
@@ -56,6 +59,24 @@ def test_a_job_that_is_interrupted_goes_on_to_the_same_bits(submit, recipe_of):
         assert first["verdict"] == "checkpointed" and first["step"] >= step, job.told()
         assert last["began_step"] == first["step"]  # no step is done twice after its checkpoint
         assert job.hashes() == undisturbed.hashes() and job.losses() == undisturbed.losses()
+
+
+@long_series  # as long as two other tests
+def test_a_job_that_is_preempted_by_a_more_urgent_one_goes_on_to_the_same_bits(submit, recipe_of, slurm):
+    recipe = recipe_of("lstm", train=LONG | {"steps": 1000})
+    undisturbed = submit(recipe, "launch.ranks=2", ONE_THREAD, name="undisturbed")
+    assert undisturbed.ended()["JobState"] == "COMPLETED", undisturbed.told()
+    job = submit(recipe, "launch.ranks=2", ONE_THREAD)
+    job.until_step(60)
+    whole = ("--partition=urgent", "--nodes=2", "--ntasks-per-node=4", "--output=/dev/null", "--wrap=sleep 2")
+    slurm.output("sbatch", *whole)
+    state = job.ended()
+    assert state["JobState"] == "COMPLETED" and state["Restarts"] == "1", job.told()
+    first, last = job.history()
+    print(f"preempted: saved after step {first['step']}; {first['cause']} {first['next']}")
+    assert first["verdict"] == "checkpointed" and first["step"] >= 60
+    assert last["began_step"] == first["step"]
+    assert job.hashes() == undisturbed.hashes() and job.losses() == undisturbed.losses()
 
 
 def test_what_is_cancelled_is_not_requeued(submit, recipe_of):
@@ -130,6 +151,19 @@ def test_two_jobs_on_one_node_do_not_meet(submit, recipe_of):
         state = job.ended()
         assert (state["JobState"], state["NodeList"]) == ("COMPLETED", "h[1-2]"), job.told()
     assert jobs[0].hashes() == jobs[1].hashes()
+
+
+def test_a_port_that_is_taken_is_left_to_who_has_it(submit, slurm, recipe_of):
+    job = submit(recipe_of("mlp"), "launch.ranks=2", ONE_THREAD, options=["--hold"])
+    first, second, *_ = candidate_ports(f"agents {job.number} 0 0", 0)
+    with socket.create_server(("", first)) as one, socket.create_server(("", second)) as two:
+        slurm.output("scontrol", "release", job.number)
+        assert job.ended()["JobState"] == "COMPLETED", job.told()
+        assert len(job.history()) == 1
+        for other in (one, two):  # nobody has even called there
+            other.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                other.accept()
 
 
 def test_an_array_of_three_trains_three_runs(submit, recipe_of, tmp_path):

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -38,6 +39,11 @@ class Misbehaving(nn.Module):
                 time.sleep(200)
             case "skips a collective":  # one more than the others: they are behind by one from here on
                 dist.all_reduce(torch.zeros(3))
+            case "eats memory":  # in a control group that allows 64 MiB more, so that the kernel kills this process
+                (Path(os.environ["MUSTER_TEST_CGROUP"]) / "cgroup.procs").write_text(str(os.getpid()))
+                eaten = bytearray()
+                while True:
+                    eaten += os.urandom(1 << 20)
 
 
 def build(options, vocabulary_rows, outputs, tag_rows=0):

@@ -1,10 +1,12 @@
 """Faults of ranks in real runs: named in time, gone on from the checkpoint, nobody left behind."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,10 +20,10 @@ LONG = {"steps": 60, "step_size": "32 examples", "log_steps": 1, "checkpoint_ste
 class Training:
     """A run under way, as its folder and its processes show it."""
 
-    def __init__(self, recipe, run, *words):
+    def __init__(self, recipe, run, *words, log=None):
         self.run = run
         command = [sys.executable, "-m", "launch", "train", str(recipe), "--run", str(run), *words]
-        self.log = run.with_suffix(".err")
+        self.log = log or run.with_suffix(".err")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL)
 
@@ -148,6 +150,35 @@ def test_a_process_that_is_lost_is_named_and_the_run_goes_on(
     assert one.history()[0]["verdict"] == "infrastructure" and cause in one.history()[0]["cause"]
     one.process.terminate()
     assert one.process.wait(60) == 85
+
+
+@pytest.fixture
+def little_memory():
+    """A control group (version 1 or 2) whose processes may take another 64 MiB."""
+    found = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    own = next((f"memory{path}" for _, kinds, path in found if "memory" in kinds.split(",")), None)
+    own, limit = (own, "memory.limit_in_bytes") if own else (found[-1][2].lstrip("/"), "memory.max")
+    group = Path("/sys/fs/cgroup") / own / f"muster-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(64 << 20))
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no control group for memory can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+def test_a_rank_that_the_kernel_kills_for_memory_is_told_so(training, recipe_of, little_memory, monkeypatch):
+    monkeypatch.setenv("MUSTER_TEST_CGROUP", str(little_memory))
+    one = training(misbehaving(recipe_of, "eats memory"))
+    code, words = one.end(240)
+    assert code == 0, words
+    first, *_, last = one.history()
+    assert (first["kind"], first["rank"], first["verdict"]) == ("out of memory", 1, "infrastructure")
+    assert "for want of memory meanwhile. Use a smaller train.micro_batch_tokens" in first["cause"]
+    assert last["verdict"] == "done"
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(training, recipe_of):

@@ -29,7 +29,7 @@ TWO = {"id": 2, "text": "é\nb"}
         ("a.jsonl", f"{json.dumps(ONE)}\n{json.dumps(TWO)}\n"),
         ("a.json", f"{json.dumps(ONE)}\n{json.dumps(TWO)}\n"),
         ("a.json", json.dumps([ONE, TWO], indent=2)),
-        ("a.json.gz", gzip.compress(json.dumps([ONE, TWO]).encode())),
+        ("a.json.gz", gzip.compress(json.dumps([ONE, TWO]).encode(), mtime=0)),
     ],
 )
 def test_objects(tmp_path, name, content):
