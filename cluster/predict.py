@@ -17,11 +17,13 @@ each [MASK].
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -82,15 +84,36 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
 def _requests(options: argparse.Namespace, task: str) -> tuple[Iterator[Request], str]:
     """What to predict, and what to call it in messages. Raises DataError."""
     if task != "answer":
-        if options.question is not None:
-            raise DataError(f"--question: only a model that answers questions takes one, and {options.run} does not.")
+        for option in ("question", "squad"):
+            if getattr(options, option):
+                raise DataError(
+                    f"--{option}: only for a model that answers questions, which {options.run} holds none of."
+                )
         return _given_requests(options, options.field)
     # Without --question each line is a row, which holds the question, too.
     field = options.field or ("context" if options.question is None and not options.texts else None)
     given = options.input and str(options.input) != "-" and not options.texts
     squad = from_squad(options.input) if given and options.question is None else None
     requests, name = (squad, str(options.input)) if squad is not None else _given_requests(options, field)
-    return asking(requests, options.question), name
+    requests = asking(requests, options.question)
+    return (_named(requests) if options.squad else requests), name
+
+
+def _named(requests: Iterator[Request]) -> Iterator[Request]:
+    """The requests; those whose row has no id are errors."""
+    for request in requests:
+        known = bool(request.error) or str((request.fields or {}).get("id", "")) != ""
+        yield request if known else replace(request, error="no field 'id', by which --squad names each answer")
+
+
+def _as_squad(answers: Iterator[Written]) -> Iterator[Written]:
+    """Id and answer of each row, as one object at the end: what SQuAD's evaluation scripts read."""
+    found: dict[str, str] = {}
+    for some in answers:
+        rows = map(json.loads, some.text.removesuffix("\n").split("\n") if some.text else ())
+        found.update((str(row["id"]), row["answer"]) for row in rows if "answer" in row)
+        yield Written("", some.bad)
+    yield Written(json.dumps(found, ensure_ascii=False) + "\n", ())
 
 
 def _given_requests(options: argparse.Namespace, field: str | None) -> tuple[Iterator[Request], str]:
@@ -130,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--question", metavar="TEXT", help="ask this of every text (default: the field question of each row)"
+    )
+    parser.add_argument(
+        "--squad", action="store_true", help="one JSON object, id to answer, as SQuAD's evaluation scripts read it"
     )
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     parser.add_argument(
@@ -188,7 +214,7 @@ def _run(options: argparse.Namespace) -> int:
     requests, name = _requests(options, task)
     if options.output and not options.output.parent.is_dir():
         raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
-    as_json = options.json or options.output is not None or not sys.stdout.isatty()
+    as_json = options.json or options.squad or options.output is not None or not sys.stdout.isatty()
     form = Form(as_json, shutil.get_terminal_size().columns)
     if task == "language":
         return _speak(options, folder, requests, name, form)
@@ -207,7 +233,7 @@ def _run(options: argparse.Namespace) -> int:
         if name == "standard input" and sys.stdin.isatty():  # somebody sits there and waits for each answer
             answers = (write(predictor, form, [request]) for request in requests)
         with _output(options.output) as stream:
-            for some in answers:
+            for some in _as_squad(answers) if options.squad else answers:
                 stream.write(some.text)
                 stream.flush()
                 for line, reason in some.bad:

@@ -236,6 +236,9 @@ def _predict(built: argparse.ArgumentParser) -> None:
     built.add_argument(
         "--question", metavar="TEXT", help="ask this of every text (default: the field question of each row)"
     )
+    built.add_argument(
+        "--squad", action="store_true", help="one JSON object, id to answer, as SQuAD's evaluation scripts read it"
+    )
     built.add_argument("--json", action="store_true", help="JSON on stdout")
     built.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: a GPU if there is one")
     speaking = built.add_argument_group("language models that go on with a text")

@@ -9,6 +9,7 @@ import pytest
 from cluster.config.load import load
 from cluster.errors import DataError, RecipeError
 from cluster.predictor import Predictor
+from cluster.prepare import prepare
 from cluster.survey import survey
 from cluster.text.raw.asked import Question
 from cluster.text.survey.portrait import portrait
@@ -78,6 +79,8 @@ def test_predict_reads_files_of_squad_and_says_what_evaluate_says(trained, muste
     assert ended.code == 0, ended.err
     answers = {row["id"]: row for row in map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())}
     assert len(answers) == 101
+    ended = muster("predict", run, "--input", asked_corpus / "test.json", "--squad")
+    assert ended.json == {name: row["answer"] for name, row in answers.items()}
     rows = [json.loads(line) for line in (asked_corpus / "test.jsonl").read_text().splitlines()]
     right = sum(
         answers[row["id"]]["answer"] in ([one["text"] for one in row["answers"]] or [""]) for row in rows
@@ -176,6 +179,14 @@ def test_answers_that_do_not_stand_there_stop_preparation(asking_recipe_of, must
     assert ended.code == 2 and "bad.jsonl:4: the answer" in ended.err and "does not stand at answer_start" in ended.err
     accepted = muster("prepare", asking_recipe_of("lstm", data=data | {"bad_rows": 0.2}), "--json")
     assert accepted.code == 0 and accepted.json["report"]["rejected"] == 1
+
+
+def test_questions_without_any_answer_are_refused(asking_recipe_of, tmp_path):
+    rows = [row | {"answers": []} for row in asked_things(30, seed=7)]
+    (tmp_path / "none.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"train": str(tmp_path / "none.jsonl"), "validation": "none", "test": "none"}
+    with pytest.raises(DataError, match="no question of the training split has an answer"):
+        prepare(load(str(asking_recipe_of("lstm", data=data))), lambda line: None)
 
 
 def test_questions_about_one_context_stay_on_one_side(asking_recipe_of, muster, tmp_path):
