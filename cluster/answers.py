@@ -11,8 +11,8 @@ from cluster.text.raw.requests import Request
 Answer = dict[str, Any]
 """What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"}, {"value"}, or of
 its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; to a question {"answer", "start", "end", "score",
-"no_answer"}; of language models {"continuation"} or {"filled",
-"masks"}."""
+"no_answer"}; of language models {"continuation"} or {"filled", "masks"}; of one that writes texts of others
+{"rewritten"}."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Form:
             return f"{found}  {answer['score']:.3f}  {clipped(request.question, max(20, self.width - len(found) - 9))}"
         if "continuation" in answer:
             return request.text + str(answer["continuation"]) + "\n"
+        if "rewritten" in answer:
+            return printable(str(answer["rewritten"]))
         if "filled" in answer:
             return str(answer["filled"])
         found = _headline(answer)

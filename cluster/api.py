@@ -25,7 +25,7 @@ from cluster.config.schema import Recipe
 from cluster.data.inspect import refuse_impossible
 from cluster.data.manifest import Manifest
 from cluster.data.order import Order, OrderSettings
-from cluster.data.questions import reader_of
+from cluster.data.reading import reader_of
 from cluster.errors import (
     EXIT_CHECKPOINTED,
     EXIT_DO_NOT_REQUEUE,

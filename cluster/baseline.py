@@ -1,12 +1,14 @@
 """The score to beat: a linear model of scikit-learn's over TF-IDF, or the most frequent label of each word, on exactly
 the rows that the model has; for questions a sliding window (`sliding.py`); for language models counts of five tokens in
-a row (`ngrams.py`), on the same tokens.
+a row (`ngrams.py`), on the same tokens; for pairs the text that is read as it is, or its first sentence, in place of
+what is to be written.
 
 python -m cluster.baseline RECIPE [key=value ...]
 """
 
 import argparse
 import json
+import re
 import sys
 import time
 import warnings
@@ -23,7 +25,7 @@ import numpy.typing as npt
 from cluster import squad
 from cluster.config.contradictions import keeps_whole_text
 from cluster.config.load import load
-from cluster.config.schema import Answer, Bert, Recipe, Tag
+from cluster.config.schema import Answer, Bert, Recipe, Rewrite, Tag
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
@@ -31,6 +33,7 @@ from cluster.data.shards import ShardReader
 from cluster.errors import DataError, exit_code_of
 from cluster.metrics import label_scores, number_scores, scores, token_scores
 from cluster.ngrams import log_probabilities
+from cluster.overlap import Overlap
 from cluster.prepare import prepare, source_paths, to_stderr
 from cluster.sliding import SlidingWindow
 from cluster.spans import SpanRules
@@ -45,14 +48,18 @@ MODELS = {
     "tag": "most frequent label of each word",
     "answer": "sliding window",
     "language": "5-gram, interpolated Kneser-Ney",
+    "rewrite": "the text itself",
 }
 CHOSEN_ON = 2000
+FIRST_SENTENCE = "first sentence of the text"
+"""The baseline of a summary."""
 NEVER_ASKED = 2
 """Rows that are no token of a text: padding, and the mask."""
 MASKED = "frequency of each token"
 """The baseline of a masked model."""
 MOST_COUNTED = 20_000_000
 """Tokens of the training split that are counted, from its beginning on: about 4 GB of memory."""
+SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？]|(?<=\S)\n")
 # Written without spaces between words: scikit-learn's words would be whole clauses.
 UNSPACED_LANGUAGES = ("zh", "ja", "th")
 
@@ -76,7 +83,7 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
         raise DataError(
             f"{prepared} has neither a test nor a validation split: there is nothing to score a baseline on."
         )
-    name = MASKED if isinstance(recipe.model, Bert) else MODELS[recipe.task.kind]
+    name = _name(recipe)
     say(f"baseline: {name.removesuffix(' (scikit-learn)')} on {train.documents:,} documents")
     began = time.perf_counter()
     scored = ShardReader(prepared, split)
@@ -92,6 +99,12 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
     return result
 
 
+def _name(recipe: Recipe) -> str:
+    if isinstance(recipe.task, Rewrite) and recipe.task.scores == "rouge":
+        return FIRST_SENTENCE
+    return MASKED if isinstance(recipe.model, Bert) else MODELS[recipe.task.kind]
+
+
 def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
     """What the baseline of the task scores on the same examples."""
     if recipe.task.kind == "language":
@@ -100,12 +113,31 @@ def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Calla
     paths = [path for _, path in source_paths(recipe.data, say)]
     if isinstance(recipe.task, Answer):
         return _of_questions(recipe, paths, train, scored) | {"converged": True}
+    if isinstance(recipe.task, Rewrite):
+        return _as_it_is(recipe, recipe.task, paths, scored)
     if isinstance(recipe.task, Tag):
         return _of_words(recipe, recipe.task, paths, train, scored) | {"converged": True}
     model, score = {"classify": _one_label, "multilabel": _labels, "regress": _numbers}[recipe.task.kind](train)
     predicted, converged = _fit_and_predict(model, recipe, paths, train, scored)
     figures = score(predicted, np.asarray(scored.labels))
     return figures | {"examples": scored.documents, "converged": converged}
+
+
+def _as_it_is(recipe: Recipe, task: Rewrite, paths: Sequence[Path], scored: ShardReader) -> dict[str, Any]:
+    """The texts themselves, or their first sentences, scored as those are that a model writes."""
+    said, wanted = [], []
+    for row in _rows(recipe, paths, scored):
+        said.append(first_sentence(row.text) if task.scores == "rouge" else row.text)
+        wanted.append(row.written)
+    found = Overlap(task.scores, task.score_tokens, recipe.text.lower).of(said, wanted)
+    return found | {"examples": len(said)}
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop, question or exclamation mark before white space, or a Chinese one, or the end of the
+    line."""
+    found = SENTENCE_END.search(text)
+    return text[: found.end()].strip() if found else text
 
 
 def _next_tokens(recipe: Recipe, train: ShardReader, scored: ShardReader) -> dict[str, Any]:

@@ -9,18 +9,21 @@ from pathlib import Path
 
 from cluster.config.load import from_toml_with
 from cluster.data.durable import write_atomically
-from cluster.data.questions import reader_of
+from cluster.data.pairs import Pairs
+from cluster.data.reading import reader_of
 from cluster.models.build import load_for_inference
 from cluster.plan.plan import make_plan
 from cluster.pulse.phase import Phase
 from cluster.runs import open_run
 from cluster.tasks.build import build_for_inference
+from cluster.tasks.rewrite import Rewrite
 from cluster.training.checkpoint import verify_folder
 from cluster.training.faults import run_rank
 from cluster.training.parallel import environment, leave, machine, started
 from cluster.training.pulse import Pulse
 from cluster.training.scoring import evaluate
 from cluster.training.site import handed_down
+from cluster.training.writing import write_split
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +52,8 @@ def _evaluate_run(options: argparse.Namespace, pulse: Pulse) -> None:
         task = build_for_inference(description)
         with pulse.phase(Phase.SCORE):
             figures = evaluate(model, task, reader, world, plan, recipe.train.micro_batch_tokens, pulse)
+            if isinstance(task, Rewrite) and isinstance(reader, Pairs):
+                figures |= write_split(model, task, reader, options.split, world, plan, pulse).figures
         if world.rank == 0:
             write_atomically(options.output, json.dumps(figures).encode())
         pulse.leave()

@@ -37,7 +37,7 @@ class Batch:
     beside: Tensor | None
     """Weights of a bag, float32 (N,); tags of a sequence that has them, int64 (B, T), or with affixes (B, T, 4); for
     language models the number of each token's document, int64 (B, T), None where no document begins inside a
-    sequence."""
+    sequence; of pairs the tokens before those asked for, int64, as wide as `labels`."""
     labels: Tensor
     """int64 (B,), -1 for a label that the training set did not hold; numbers float64 (B,); sets of labels int64
     (B, C); labels of the tokens int64 (B, T), as they are stored (`data/manifest.py`); tokens to be said int64 (B, T),
@@ -305,7 +305,7 @@ class StepLoader:
             batches=batches,
             documents=len(documents),
             weight=self.weigh(self.gather.reader.labels[documents]),
-            tokens=int(self.lengths[documents].sum()),
+            tokens=int(self.gather.reader.sizes[documents].sum()),
         )
         return loaded, self.gather.sent()
 

@@ -40,6 +40,7 @@ NEEDED = {
     "regress": ("predicted",),
     "tag": ("wrong",),
     "answer": ("start", "end", "none", "exact", "answerable"),
+    "rewrite": ("written_ends",),
 }
 """What predictions.npz holds beside the loss."""
 
@@ -143,21 +144,21 @@ def _worst(
         row = rows.get(place)
         told = _told(predictions, reader, document, threshold, row)
         if (
-            row is not None and not told["true"] and task not in ("tag", "answer")
+            row is not None and not told["true"] and task not in ("tag", "answer", "rewrite")
         ):  # a label that training never saw has no name in the manifest
             told["true"] = ", ".join(row.labels)
         file = {"file": _path(place.file, report), "line": place.line}
         shown.append({**file, **_text(row), **told, "loss": _finite(predictions["loss"][document])})
     return {
         "documents": reader.documents,
-        "wrong": int(wrong.sum()) if task != "regress" else None,
+        "wrong": int(wrong.sum()) if task not in ("regress", "rewrite") else None,
         "mistakes": shown,
         "plane": plane(reader.labels, predictions["predicted"]) if task == "regress" else None,
     }
 
 
 def _wrong(predictions: Predictions, reader: ShardReader, threshold: float) -> npt.NDArray[np.bool_]:
-    """Which documents are mistakes; of numbers, all are, more or less."""
+    """Which documents are mistakes; of numbers, and of texts that are written, all are, more or less."""
     match reader.manifest.task:
         case "classify":
             return np.asarray(predictions["predicted"] != reader.labels)
@@ -196,6 +197,10 @@ def _told(
             return _told_of_words(predictions, reader, document, row)
         case "answer":
             return _told_of_answer(predictions, document, row)
+        case "rewrite":
+            first, last = (int(predictions["written_ends"][one]) if one >= 0 else 0 for one in (document - 1, document))
+            said = predictions["written"][first:last].tobytes().decode("utf-8", "replace")
+            return {"true": "" if row is None else row.written[:LONGEST_TEXT], "predicted": said[:LONGEST_TEXT]}
         case _:
             return {
                 "true": f"{float(reader.labels[document]):.6g}",

@@ -12,7 +12,7 @@ exit code is 2. An input field named as an answer is ("label") is kept as "input
 A model that answers questions takes rows with `question` and `context`, files of SQuAD, or texts with `--question`.
 
 A language model goes on with each text (`--temperature` and its neighbours; on a terminal as it writes), or fills in
-each [MASK].
+each [MASK]. A model that translates or sums up writes another text of each (`--beam`, `--length-penalty`).
 """
 
 import argparse
@@ -24,6 +24,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -133,7 +134,8 @@ def _given_requests(options: argparse.Namespace, field: str | None) -> tuple[Ite
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="muster predict",
-        description="Labels or numbers for texts, labels for their words, answers to questions, from a finished run. "
+        description="Labels, numbers or other texts for texts, labels for their words, or answers to questions, from a "
+        "finished run. "
         "Without texts or --input, stdin is read.",
         epilog='A line that cannot be read stands in the output as {"line": n, "error": ...}; the exit code is then 2.',
     )
@@ -161,6 +163,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
+    searching = parser.add_argument_group("models that write a text of each (translations, summaries)")
+    for name, kind, about in SEARCHING:
+        searching.add_argument(f"--{name}", type=kind, metavar="NUMBER", help=about)
     speaking = parser.add_argument_group("language models that go on with a text")
     for name, kind, about in SPEAKING:
         speaking.add_argument(f"--{name}", type=kind, metavar="NUMBER", help=about)
@@ -168,6 +173,10 @@ def _parser() -> argparse.ArgumentParser:
         "--stop", action="append", type=_stop_text, metavar="TEXT", help="end where this appears (may be repeated)"
     )
     return parser
+
+
+def _width(words: str) -> int:
+    return int(_within(words, int, lambda value: value >= 1, "a whole number, at least 1"))
 
 
 def _share(words: str) -> float:
@@ -206,6 +215,13 @@ SPEAKING = (
     ("seed", _count, "another seed, another text (default: 1)"),
 )
 """Options of a causal model: name, type, meaning."""
+SEARCHING = (
+    ("beam", _width, "width of the search; 1 takes the most probable token each time (default: the recipe's)"),
+    ("length-penalty", _amount, "0 favours short texts, more favours longer ones (default: the recipe's)"),
+)
+"""Options of a model that writes texts of others."""
+REWRITTEN_AT_ONCE = 256
+"""Texts read before their answers are written: those of about one length are searched for together."""
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -216,10 +232,16 @@ def _run(options: argparse.Namespace) -> int:
         raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
     as_json = options.json or options.squad or options.output is not None or not sys.stdout.isatty()
     form = Form(as_json, shutil.get_terminal_size().columns)
+    if task != "rewrite" and (given := _given(options, SEARCHING)):
+        raise DataError(
+            f"{', '.join(given)}: only a model that writes texts of others searches, and {options.run} none."
+        )
     if task == "language":
         return _speak(options, folder, requests, name, form)
-    if given := _given(options):
-        raise DataError(f"{', '.join(given)}: only a language model writes text, and {options.run} holds none.")
+    if given := _given(options, SPEAKING) + _given(options, [("stop",)]):
+        raise DataError(f"{', '.join(given)}: only a language model draws its words, and {options.run} holds none.")
+    if task == "rewrite":
+        return _rewrite(options, folder, requests, name, form)
     bad = 0
     with Crew(folder, form, len(os.sched_getaffinity(0)) - 1) as crew:
         if _is_large(options.input):
@@ -247,9 +269,9 @@ def _task_of(folder: Path) -> str:
     return str(task.get("kind")) if isinstance(task, dict) else ""
 
 
-def _given(options: argparse.Namespace) -> list[str]:
-    """The options of a causal model that were given."""
-    names = [name for name, _, _ in SPEAKING] + ["stop"]
+def _given(options: argparse.Namespace, among: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Those of some options that were given."""
+    names = [str(name) for name, *_ in among]
     return [f"--{name}" for name in names if getattr(options, name.replace("-", "_")) is not None]
 
 
@@ -260,7 +282,7 @@ def _speak(options: argparse.Namespace, folder: Path, requests: Iterator[Request
 
     speaker = Speaker(folder, _device(options.device))
     _say_other_tools(speaker.encoder)
-    if speaker.objective != "causal" and (given := _given(options)):
+    if speaker.objective != "causal" and (given := _given(options, SPEAKING) + _given(options, [("stop",)])):
         raise DataError(f"{', '.join(given)}: {options.run} is a masked model, which fills in and draws nothing.")
     asked: dict[str, Any] = {
         "temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p,
@@ -296,6 +318,31 @@ def _spoken(speaker: "Speaker", request: Request, sampling: Any, form: Form) -> 
         except DataError as error:
             request = Request(request.line, error=str(error))
     return form.write([request], answers)
+
+
+def _rewrite(options: argparse.Namespace, folder: Path, requests: Iterator[Request], name: str, form: Form) -> int:
+    """What a model writes of each text, so many at a time; where somebody waits for each answer, one."""
+    from cluster.rewriter import Rewriter
+
+    rewriter = Rewriter(folder, _device(options.device))
+    _say_other_tools(rewriter.encoder)
+    search = rewriter.search
+    if options.beam is not None:
+        search = replace(search, beam=options.beam)
+    if options.length_penalty is not None:
+        search = replace(search, length_penalty=options.length_penalty)
+    at_once = 1 if name == "standard input" and sys.stdin.isatty() else REWRITTEN_AT_ONCE
+    bad = 0
+    with _output(options.output) as stream:
+        while some := list(islice(requests, at_once)):
+            texts = rewriter.rewritten([request.text for request in some if not request.error], search)
+            lines = form.write(some, [{"rewritten": text} for text in texts])
+            stream.write(lines.text)
+            stream.flush()
+            for line, reason in lines.bad:
+                print(f"muster: {name}:{line}: {reason}", file=sys.stderr)
+            bad += len(lines.bad)
+    return EXIT_WRONG_INPUT if bad else EXIT_DONE
 
 
 def _is_large(path: Path | None) -> bool:

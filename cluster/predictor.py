@@ -65,7 +65,8 @@ class Predictor:
         task = build_for_inference(description)
         if not isinstance(task, Answering | Answer):
             raise RunError(
-                f"{self.folder} holds a language model, which says no label of a text: use `muster predict`."
+                f"{self.folder} holds a language model, or one that writes texts: it says no label of a text. Use "
+                "`muster predict`."
             )
         self.task: Answering | Answer = task
         self.labels: list[str] = description["labels"]

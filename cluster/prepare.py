@@ -22,8 +22,10 @@ from typing import Any
 
 from cluster.config.load import load
 from cluster.config.schema import Data, Recipe, TaskKind
+from cluster.data.asked import QUESTIONS
 from cluster.data.durable import rename_folder
-from cluster.data.manifest import MANIFEST, open_prepared, write_manifest
+from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
+from cluster.data.references import references_name
 from cluster.data.verify import verify
 from cluster.errors import DataError, InfrastructureError, Interrupted, MusterError, exit_code_of
 from cluster.text.preparation import columns as all_columns
@@ -39,7 +41,7 @@ from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, 
 from cluster.text.raw.read import blocks_of, resolve
 from cluster.text.sets.catalogue import cache_folder
 from cluster.text.tokens.given import input_of
-from cluster.text.tokens.pipeline import Encoder
+from cluster.text.tokens.pipeline import ENCODER, Encoder
 
 # Below this, processes that each import spaCy (a second) cost more than they save.
 SMALL_INPUT_BYTES = 4_000_000
@@ -257,7 +259,7 @@ def _merged(
     return {
         **merge.what_it_is(encoder, labels, wanted.task),
         "splits": entries,
-        "files": merge.extra_files(out),
+        "files": described(out),
         "report": {
             "rows": columns.rows,
             "documents": documents,
@@ -281,6 +283,13 @@ def _merged(
             ],
         },
     }
+
+
+def described(folder: Path) -> list[dict[str, Any]]:
+    """Manifest entries of the files that are no columns."""
+    questions = (f"{split}/{QUESTIONS}" for split in SPLITS)
+    names = [ENCODER, *(one for one in (*map(references_name, SPLITS), *questions) if (folder / one).exists())]
+    return [describe_file(folder, name) for name in names]
 
 
 def _duplicates(assignment: Assignment) -> dict[str, int]:
@@ -328,7 +337,7 @@ def prepare_evaluation(
         contents = merge.encode_files(files, data, encoder, labels, task, work)
         encoder.save(work)
         digest = hashlib.sha256(json.dumps(contents["splits"], sort_keys=True).encode()).hexdigest()
-        write_manifest(work, {"fingerprint": digest, "files": merge.extra_files(work), **contents})
+        write_manifest(work, {"fingerprint": digest, "files": described(work), **contents})
         rename_folder(work, folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)

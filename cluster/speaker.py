@@ -28,6 +28,7 @@ from cluster.tasks.build import build_for_inference
 from cluster.tasks.language import Language
 from cluster.text.tokens.pieces import bytes_of
 from cluster.text.tokens.pipeline import FIRST_WORD, Encoder
+from cluster.text.tokens.spelling import unspaced
 
 MASK = "[MASK]"
 """What stands for a missing token in a text."""
@@ -94,7 +95,7 @@ class Speaker:
     def _decoded(self, rows: Iterable[int]) -> Iterator[str]:
         """Rows as text; a character that is not whole yet waits for the rest of its bytes."""
         if self.encoder.pieces is None:
-            between = "" if _unspaced(self.encoder) else " "
+            between = "" if unspaced(self.encoder) else " "
             yield from (between + self.encoder.words[row - FIRST_WORD] for row in rows)
             return
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -167,11 +168,6 @@ def _last(spoken: Spoken) -> torch.Tensor:
     """Scores [V] of what follows the last token."""
     last = Spoken(spoken.states_BTD[0, -1:], spoken.words_VD, spoken.bias_V)
     return last.scores()[0].float().cpu()
-
-
-def _unspaced(encoder: Encoder) -> bool:
-    """Do words stand without white space between them?"""
-    return encoder.text.tokens in ("characters", "jieba") or encoder.text.language in ("zh", "ja", "th")
 
 
 def stopped(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from cluster.config.load import open_recipe, parse_overrides, shipped
 from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
-from cluster.data.marks import mask_of
+from cluster.data.marks import end_of
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RecipeError, exit_code_of
 from cluster.prepare import prepare, source_paths
@@ -92,9 +92,10 @@ def recipe_of(data: str, overrides: Sequence[str]) -> tuple[Recipe, str]:
         known = catalogue.find(data)
         table["data"] |= {"label": known.field, "test": data if "test" in known.splits else "auto"}
         table["task"] = {"kind": given.get("task.kind", known.task)}
-        if table["task"]["kind"] == "language":
-            table["model"] = {"kind": given.get("model.kind", "gpt")}
-        table["data"] |= {"text": known.text, "predicate": known.predicate}
+        writes = {"language": "gpt", "rewrite": "seq2seq"}
+        if table["task"]["kind"] in writes:
+            table["model"] = {"kind": given.get("model.kind", writes[table["task"]["kind"]])}
+        table["data"] |= {"text": known.text, "predicate": known.predicate, "target": known.target}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         path.write_text(tomli_w.dumps(table), encoding="utf-8")
@@ -203,7 +204,10 @@ class Survey:
                 told["labels_per_document"] = figures.labels_per_document(np.asarray(reader.labels))
             case "language":
                 told["bytes"] = report["bytes"]
-        if self._manifest.task not in ("regress", "answer", "language"):
+            case "rewrite":
+                written = np.asarray(reader.labels)
+                told["written"] = {**figures.described(written), "histogram": figures.length_histogram(written)}
+        if self._manifest.task not in ("regress", "answer", "language", "rewrite"):
             told |= {"labels": report["labels"], "unknown_labels": report["unknown_labels"]}
         return told
 
@@ -270,15 +274,15 @@ class Survey:
     def _example(self, name: str, place: int, rows: Mapping[int, Row]) -> dict[str, Any]:
         reader = self._splits[name].reader
         tokens, _, _ = reader.flat(np.array([place]))
-        first_unknown = FIRST_WORD + self._kept
-        between = mask_of(self._encoder.rows) if self._manifest.task == "answer" else -1
+        first_unknown, end = FIRST_WORD + self._kept, end_of(self._encoder.rows)
+        mark = {"pairs": "<end>", "question": "->"}.get(self._encoder.takes, "<unk>")
         words = [
             self._shown(self._encoder.words[row - FIRST_WORD])
             if FIRST_WORD <= row < first_unknown
-            else "->"
-            if row == between
+            else mark
+            if row == end
             else "<unk>"
-            for row in tokens[1 if self._encoder.marked else 0 :].tolist()
+            for row in tokens[1 if self._encoder.takes in ("language", "question") else 0 :].tolist()
         ]
         decoded = ("|" if self._recipe.text.tokens == "bpe" else " ").join(words)
         return self._place(int(reader.sources[place]), rows) | {"decoded": decoded[:LONGEST_TEXT], "tokens": len(words)}
@@ -296,6 +300,8 @@ class Survey:
             case "answer":
                 assert row.question is not None
                 told["labels"] = list(dict.fromkeys(text for text, _ in row.question.references))
+            case "rewrite":
+                told["written"] = row.written[:LONGEST_TEXT]
             case "regress":
                 told["target"] = row.target
             case "multilabel" | "tag":

@@ -27,7 +27,8 @@ from cluster.config.schema import Recipe
 from cluster.data.durable import write_arrays, write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
-from cluster.data.questions import reader_of, said_of
+from cluster.data.pairs import Pairs
+from cluster.data.reading import reader_of, said_of
 from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
@@ -38,6 +39,7 @@ from cluster.pulse.phase import Phase
 from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run_state
 from cluster.supervision.verdict import Ending, verdict_of, write_verdict
 from cluster.tasks.build import build_task
+from cluster.tasks.rewrite import Rewrite
 from cluster.tasks.task import Calibrates
 from cluster.training.beginning import begin, keep_frozen_rows
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
@@ -49,6 +51,7 @@ from cluster.training.parallel import World, environment, inner, leave, machine,
 from cluster.training.pulse import Pulse
 from cluster.training.scoring import evaluate, evaluation_sums
 from cluster.training.site import find_out, handed_down, keep_record
+from cluster.training.writing import write_split
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -304,13 +307,15 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
     model.load_state_dict(weights)  # what is saved is what is scored: float64 is rounded first
     if isinstance(trainer.task, Calibrates) and "validation" in manifest.splits:
         _calibrate(trainer, trainer.task, model, manifest, state)
-    sums = None
+    sums = written = None
     if "test" in manifest.splits:
         test = reader_of(manifest.folder, "test", trainer.recipe)
         budget = trainer.recipe.train.micro_batch_tokens
         before = time.perf_counter()
         with trainer.pulse.phase(Phase.SCORE):
             sums = evaluation_sums(model, trainer.task, test, world, trainer.plan, budget, trainer.pulse, keep=True)
+            if isinstance(trainer.task, Rewrite) and isinstance(test, Pairs):
+                written = write_split(model, trainer.task, test, "test", world, trainer.plan, trainer.pulse)
         trainer.monitor.write("scored", step=state.step, split="test", seconds=time.perf_counter() - before)
     if world.rank == 0:
         description = {
@@ -332,8 +337,9 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         if sums is not None:
             unknown = manifest.report.get("unknown_labels", {}).get("test", {})
             said = {"split": "test", "step": description["step"], "unknown_labels": unknown}
-            figures = trainer.task.scores(sums) | said
-            write_arrays(run.predictions, trainer.task.documents(sums))
+            figures = trainer.task.scores(sums) | (written.figures if written else {}) | said
+            columns = written.columns() if written else {}
+            write_arrays(run.predictions, trainer.task.documents(sums) | columns)
             write_atomically(run.evaluation, json.dumps(figures, indent=1).encode() + b"\n")
 
 

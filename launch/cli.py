@@ -241,6 +241,12 @@ def _predict(built: argparse.ArgumentParser) -> None:
     )
     built.add_argument("--json", action="store_true", help="JSON on stdout")
     built.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: a GPU if there is one")
+    searching = built.add_argument_group("models that write a text of each (translations, summaries)")
+    for name, about in (
+        ("beam", "width of the search; 1 takes the most probable token each time (default: the recipe's)"),
+        ("length-penalty", "0 favours short texts, more favours longer ones (default: the recipe's)"),
+    ):
+        searching.add_argument(f"--{name}", metavar="NUMBER", help=about)
     speaking = built.add_argument_group("language models that go on with a text")
     for name, about in (
         ("temperature", "0 takes the most probable token each time, 1 draws as the model says (default: 0.8)"),

@@ -18,7 +18,7 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     rows = [
         [words, _share(_figure(evaluation, name)), _share((baseline or {}).get(name))]
         for words, name in FIGURES[task]
-        if name in evaluation or not name.startswith("span_")
+        if name in evaluation or not name.startswith(("span_", "bleu", "chrf", "rouge"))
     ]
     if task == "language" and evaluation.get("bits_per_byte") is None:
         rows = rows[1:]
@@ -27,10 +27,12 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    unit = {"language": "tokens", "answer": "questions"}.get(task, "examples")
+    units = {"language": "tokens", "rewrite": "tokens of what was asked for", "answer": "questions"}
+    unit = units.get(task, "examples")
     if "documents" in evaluation:
         unit = f"words in {evaluation['documents']:,} documents"
-    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}"])
+    counted = [evaluation[name] for name in evaluation if name.endswith("_signature")]
+    return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}", *counted])
 
 
 def _parts(evaluation: Scores, baseline: Scores) -> list[list[str]]:
@@ -63,6 +65,10 @@ FIGURES = {
     "answer": [("F1", "answer_f1"), ("exact match", "exact_match"), ("loss", "loss")],
     "language": [
         ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
+    ],
+    "rewrite": [
+        ("BLEU", "bleu"), ("chrF", "chrf"), ("ROUGE-1", "rouge1"), ("ROUGE-2", "rouge2"), ("ROUGE-L", "rougeL"),
+        ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
     ],
 }  # fmt: skip
 """What is shown of each task: in words, and as the baseline calls it."""

@@ -293,16 +293,20 @@ MODELS = {
     "transformer": {"kind": "transformer", "embedding": 8, "heads": 2, "feed_forward": 16, "dropout": 0.3},
     "gpt": {"kind": "gpt", "context": 16, "embedding": 16, "heads": 4, "key_heads": 2, "layers": 2, "feed_forward": 24},
     "bert": {"kind": "bert", "context": 16, "embedding": 16, "heads": 2, "layers": 2, "feed_forward": 24},
+    "seq2seq": {
+        "kind": "seq2seq", "embedding": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 2, "feed_forward": 24,
+    },
+    "seq2seq-lstm": {"kind": "seq2seq-lstm", "embedding": 12, "hidden": 16, "layers": 2},
     "custom": {
         "kind": "custom",
         "factory": "tests.models.own:build",
         "size": "tests.models.own:size",
         "options": {"width": 8},
     },
-}
+}  # fmt: skip
 
 
-TASKS = {"gpt": "language", "bert": "language"}
+TASKS = {"gpt": "language", "bert": "language", "seq2seq": "rewrite", "seq2seq-lstm": "rewrite"}
 """What a kind of model is for, if not to classify."""
 
 
@@ -324,6 +328,8 @@ def recipe_of(corpus, tmp_path_factory):
         }
         for section, settings in sections.items():
             recipe[section] = recipe.get(section, {}) | settings
+        if recipe["task"]["kind"] == "rewrite":
+            recipe["data"].setdefault("target", "label")
         path = folder / f"recipe-{len(list(folder.iterdir()))}.toml"
         path.write_text(tomli_w.dumps(recipe))
         return path

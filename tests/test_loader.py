@@ -160,6 +160,7 @@ def test_an_error_is_raised_at_its_step(splits, threads):
 
     class Damaged:
         documents, lengths, labels, weighted = reader.documents, reader.lengths, reader.labels, False
+        sizes = reader.lengths
 
         def padded_each(self, ids, counts):
             if marked in ids:

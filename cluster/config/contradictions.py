@@ -16,6 +16,8 @@ from cluster.config.schema import (
     Mlp,
     Model,
     Recipe,
+    Seq2Seq,
+    Seq2SeqLstm,
     Tag,
     Task,
     TaskKind,
@@ -37,6 +39,7 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "tag": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "answer": ("answer_f1", "exact_match", "loss"),
     "language": ("loss", "perplexity", "accuracy"),
+    "rewrite": ("loss", "perplexity", "accuracy"),
 }
 SPAN_METRICS: tuple[Metric, ...] = ("span_f1", "span_precision", "span_recall")
 
@@ -52,7 +55,7 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
     match model:
         case Linear() | Mlp():
             return "bag"
-        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert():
+        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert() | Seq2Seq() | Seq2SeqLstm():
             return "sequence"
         case Custom():
             return model.reads
@@ -75,6 +78,7 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_of_answering(recipe),
         *_of_model(recipe),
         *_of_language(recipe),
+        *_of_rewriting(recipe),
         *_of_training(recipe),
     ]
 
@@ -88,7 +92,7 @@ def _of_data(recipe: Recipe) -> Iterator[str]:
     for setting in ("text", "label"):
         if data.group and data.group == getattr(data, setting):
             yield f'data.group and data.{setting} are both "{data.group}": name a field that several examples share'
-    if not data.label and recipe.task.kind != "language":
+    if not data.label and recipe.task.kind not in ("language", "rewrite"):
         yield f'data.label = "": name the field with the label; task.kind = "{recipe.task.kind}" learns from labels'
     if data.text == data.label:
         yield f'data.text and data.label are both "{data.text}": the text cannot be its own label'
@@ -206,7 +210,7 @@ def _of_model(recipe: Recipe) -> Iterator[str]:
     model = recipe.model
     if isinstance(model, Transformer) and model.embedding % model.heads:
         yield f"model.embedding = {model.embedding}: must divide by model.heads ({model.heads}); change one of the two"
-    if isinstance(model, Bert) and model.embedding % model.heads:
+    if isinstance(model, Bert | Seq2Seq) and model.embedding % model.heads:
         yield f"model.embedding = {model.embedding}: must divide by model.heads ({model.heads}); change one of the two"
     if isinstance(model, Gpt) and model.embedding % (2 * model.heads):
         yield (
@@ -257,6 +261,33 @@ def _of_language(recipe: Recipe) -> Iterator[str]:
             f"text.max_tokens = {text.max_tokens}: a language model reads all of every document, piece by piece; leave "
             "it out, and set model.context"
         )
+
+
+def _of_rewriting(recipe: Recipe) -> Iterator[str]:
+    model, text, data, task = recipe.model, recipe.text, recipe.data, recipe.task.kind
+    writes = isinstance(model, Seq2Seq | Seq2SeqLstm)
+    if isinstance(model, Seq2SeqLstm) and model.hidden % 2:
+        yield f"model.hidden = {model.hidden}: must be even, because each direction of the reader has half of it"
+    if task != "rewrite":
+        if writes:
+            yield (
+                f'model.kind = "{model.kind}": writes a text, and task.kind = "{task}" asks for something else; use '
+                'task.kind = "rewrite", or another model, such as "transformer"'
+            )
+        if data.target:
+            yield f'data.target = "{data.target}": only task.kind = "rewrite" reads it; leave it out'
+        return
+    if not writes and not isinstance(model, Gpt | Bert):  # of which it is said already
+        yield (
+            f'task.kind = "rewrite": the {model.kind} writes no text; use model.kind = "seq2seq" (Transformer) or '
+            '"seq2seq-lstm"'
+        )
+    if data.target == data.text:
+        yield f'data.text and data.target are both "{data.text}": a text is not to be written from itself'
+    plain = {"stop_words": "keep", "punctuation": "keep", "lemmas": "none", "keep_tags": (), "tags": False}
+    for setting, value in plain.items():
+        if getattr(text, setting) != value:
+            yield f"text.{setting}: what is written is whole texts; use {in_toml(value)}"
 
 
 def _of_training(recipe: Recipe) -> Iterator[str]:

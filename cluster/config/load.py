@@ -105,8 +105,8 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[Table, list[str]]:
 
 
 def resolve(recipe: Recipe) -> Recipe:
-    """Settle what depends on other settings (`text.weights`, `data.label`, `evaluate.metric`); check what no setting
-    alone can tell.
+    """Settle what depends on other settings (`text.weights`, `data.label`, `data.target`, `evaluate.metric`); check
+    what no setting alone can tell.
 
     Raises RecipeError naming every contradiction, PlanError for more ranks than the run can ever use.
     """
@@ -115,10 +115,12 @@ def resolve(recipe: Recipe) -> Recipe:
         if isinstance(recipe.model, Mlp) and recipe.model.embedding != "none":
             weights = "count"  # the mean of the embeddings of all tokens
         recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
-    if recipe.task.kind == "language":
+    if recipe.task.kind in ("language", "rewrite"):
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
     if recipe.task.kind == "answer":
         recipe = dataclasses.replace(recipe, data=_named_as_squad(recipe.data))
+    if recipe.task.kind == "rewrite" and not recipe.data.target:
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, target="target"))
     if recipe.evaluate.metric == "auto":
         metric = metrics_of(recipe.task)[0]
         recipe = dataclasses.replace(recipe, evaluate=dataclasses.replace(recipe.evaluate, metric=metric))

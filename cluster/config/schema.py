@@ -49,7 +49,10 @@ class Data:
     """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
     `task.kind = "multilabel"`; a number for "regress"; for "tag" a list of labels, one a word (the default in `.conllu`
     is "upos", in `.conll` the last column); for "answer" the answers, as SQuAD has them (the default is
-    "answers" there); "language" has none."""
+    "answers" there); "language" and "rewrite" have none."""
+    target: str = ""
+    """Name of the field or column that holds the text to be written (`task.kind = "rewrite"`, where `data.text` is what
+    it is written from); empty: "target"."""
     columns: tuple[Path, ...] = ()
     """Names of the columns of `.conll` files, from the first on, for `data.text` and `data.label` to choose from."""
     brackets: bool = False
@@ -329,7 +332,46 @@ class Custom(StartsFrom):
     """What its `forward` takes: padded sequences, or bags of weighted words."""
 
 
-Model = Annotated[Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Custom, Field(discriminator="kind")]
+@section
+class Seq2Seq(StartsFrom):
+    """Transformer encoder and decoder (arxiv.org/abs/1706.03762), layers normalised before each sub-layer
+    (arxiv.org/abs/2002.04745): a text is read, another is written."""
+
+    kind: Literal["seq2seq"] = "seq2seq"
+    embedding: Positive = 256
+    """Width of the token embeddings and of every layer; both texts and the output share the embeddings' weights."""
+    encoder_layers: Positive = 3
+    """Layers that read the text."""
+    decoder_layers: Positive = 3
+    """Layers that write."""
+    heads: Positive = 4
+    """Attention heads of each layer; the width must divide by them."""
+    feed_forward: Positive = 1024
+    """Width of the hidden layer after each attention."""
+    dropout: Share = 0.1
+    """Share of the values that training drops, after the embeddings and in each layer."""
+
+
+@section
+class Seq2SeqLstm(StartsFrom):
+    """LSTM that reads a text in both directions, and one that writes with attention to what was read
+    (arxiv.org/abs/1508.04025, the "general" score)."""
+
+    kind: Literal["seq2seq-lstm"] = "seq2seq-lstm"
+    embedding: Positive = 256
+    """Width of the token embeddings; both texts and the output share their weights."""
+    hidden: Positive = 256
+    """Width of the writer's state; each direction of the reader has half of it."""
+    layers: Positive = 1
+    """Layers of the reader, and of the writer."""
+    dropout: Share = 0.2
+    """Share of the values that training drops, after the embeddings, between layers and before the output."""
+
+
+Model = Annotated[
+    Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Seq2Seq | Seq2SeqLstm | Custom,
+    Field(discriminator="kind"),
+]
 
 
 @section
@@ -394,8 +436,28 @@ class Language:
     kind: Literal["language"] = "language"
 
 
-Task = Annotated[Classify | Multilabel | Regress | Tag | Answer | Language, Field(discriminator="kind")]
-TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language"]
+@section
+class Rewrite:
+    """Another text from each text (translation, summary): cross-entropy of its tokens, one after the other."""
+
+    kind: Literal["rewrite"] = "rewrite"
+    label_smoothing: Share = 0.1
+    """Share of the probability that training spreads over the whole vocabulary (arxiv.org/abs/1512.00567)."""
+    scores: Literal["bleu", "rouge"] = "bleu"
+    """How texts that were written are scored, on the test set, once. `bleu`: BLEU and chrF (sacrebleu), as translations
+    are; `rouge`: ROUGE-1, -2 and -L (rouge-score), as summaries are."""
+    score_tokens: Literal["13a", "intl", "zh", "char"] = "13a"
+    """What words BLEU counts: a tokenizer of sacrebleu's, which its signature names. With `zh` and `char` ROUGE, too,
+    takes Chinese by characters."""
+    beam: Positive = 4
+    """Width of the search for the most probable text; 1 takes the most probable token each time."""
+    length_penalty: Annotated[float, Ge(0.0), Field(**FINITE)] = 0.6
+    """Texts are compared by their log-probability divided by ((5 + tokens) / 6) to this power
+    (arxiv.org/abs/1609.08144, section 7); 0 favours short ones."""
+
+
+Task = Annotated[Classify | Multilabel | Regress | Tag | Answer | Language | Rewrite, Field(discriminator="kind")]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language", "rewrite"]
 
 
 @section
@@ -430,10 +492,11 @@ class Train:
     """Passes over the training set."""
     step_size: Annotated[str, Field(pattern=r"^[1-9][0-9_]* (examples|tokens)$")] = "64 examples"
     """What one optimizer step takes, over all ranks: `"64 examples"` (exactly, but for an epoch's last step) or
-    `"16384 tokens"` (at most, padding counted). An example of a language model is a sequence of `model.context`
-    tokens."""
+    `"16384 tokens"` (at most, padding counted; of pairs so many on each side). An example of a language model is a
+    sequence of `model.context` tokens."""
     micro_batch_tokens: Positive = 16_384
-    """Most tokens, padding counted, that one rank runs forward and backward at once; a longer document stands alone."""
+    """Most tokens, padding counted, that one rank runs forward and backward at once; a longer document stands alone. Of
+    pairs (`task.kind = "rewrite"`) so many on each side."""
     window_documents: Positive = 65_536
     """Documents of the shuffled order that are length-sorted together (sequences only; a bag of words has no padding
     to save)."""
@@ -473,14 +536,14 @@ class Evaluate:
         "span_f1", "span_precision", "span_recall", "answer_f1", "exact_match",
     ] = "auto"  # fmt: skip
     """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
-    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "answer"
-    answer_f1, with "language" loss."""
+    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "answer" answer_f1, with
+    "language" and "rewrite" loss."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
     """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for `task.kind = "tag"` the
-    most frequent label of each word, for "answer" a sliding window, for "language" counts of five tokens in a row) on
-    the same split and print its score beside the model's."""
+    most frequent label of each word, for "answer" a sliding window, for "language" counts of five tokens in a row, for
+    "rewrite" the text as it is, or its first sentence) on the same split and print its score beside the model's."""
 
 
 @section

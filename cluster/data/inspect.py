@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.data.order import Order, OrderSettings, costs, deal
-from cluster.data.questions import reader_of
+from cluster.data.reading import reader_of
 from cluster.errors import PlanError
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@
     train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
                         f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, how many words have
                         a label (tag); u32, tokens before the context (answer); u32, the bytes of the document's text
-                        (language)
+                        (language); u32, how many of the document's tokens, its last, are to be written (rewrite)
+    test/references.jsonl   the texts to be written, a JSON string a line (rewrite only; not of the training split)
+    test/questions.jsonl    questions, contexts and answers as text (answer; asked.py), not of the training split
     train/source        u64, file index << 40 | line number
-    test/questions.jsonl  questions, contexts and answers as text (answer; references.py), not of the training split
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
 A manifest is input from outside: nothing in it is believed before it was checked.
@@ -37,10 +38,10 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language"]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language", "rewrite"]
 LABEL_TYPES: dict[TaskKind, str] = {
     "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "answer": "<u4",
-    "language": "<u4",
+    "language": "<u4", "rewrite": "<u4",
 }  # fmt: skip
 COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
@@ -130,13 +131,13 @@ class Manifest:
     @property
     def outputs(self) -> int:
         """Values that a model gives for a document (tag, answer: for a token): one a label, or one number; of a
-        language model for each token, one a row of the vocabulary."""
+        model that writes, for each token, one a row of the vocabulary."""
         match self.task:
             case "regress":
                 return 1
             case "answer":
                 return ANSWER_OUTPUTS
-            case "language":
+            case "language" | "rewrite":
                 return self.vocabulary_rows
             case _:
                 return len(self.labels)
@@ -297,6 +298,8 @@ class _Fields:
                 return "answer"
             case "language":
                 return "language"
+            case "rewrite":
+                return "rewrite"
             case _:
                 return "classify"
 
@@ -333,8 +336,8 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         raise fields.fail("affixes", "must be true or false")
     if layout == "bag" and (tags or affixes):
         raise fields.fail("tags" if tags else "affixes", "must be empty in a bag")
-    if layout == "bag" and task in TARGETED:
-        raise fields.fail("layout", "must be sequence, as the tokens have labels")
+    if layout == "bag" and (task in TARGETED or task == "rewrite"):
+        raise fields.fail("layout", "must be sequence, as the order of the tokens counts")
     rows = fields.count("vocabulary_rows")
     splits = fields.object("splits")
     beside = "weights" if layout == "bag" else "affixes" if affixes else "tags" if tags else ""

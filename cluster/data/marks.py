@@ -1,4 +1,4 @@
-"""The rows of the vocabulary that no text becomes: the last two of a language model's."""
+"""The rows of the vocabulary that no text becomes: the last two of models that write or fill in."""
 
 MARKS = 2
 """How many there are."""
@@ -11,4 +11,10 @@ def mark_of(vocabulary_rows: int) -> int:
 
 def mask_of(vocabulary_rows: int) -> int:
     """The row that stands for a token to be found."""
+    return vocabulary_rows - 1
+
+
+def end_of(vocabulary_rows: int) -> int:
+    """Where texts are written from others: the row that each of both ends with. What is written begins with `mark_of`,
+    and nothing is hidden. Where questions are answered: the row between question and context."""
     return vocabulary_rows - 1

@@ -1,4 +1,4 @@
-"""What a language model is asked: sequences of a split, each with the tokens that are to be said, and where.
+"""What models are asked that say tokens: sequences of a split, each with the tokens that are to be said, and where.
 
 The tokens of a split stand in a row, each document behind its mark (`marks.py`). So the mark that begins the next
 document is also what ends this one, and every token of every text is asked for once.
@@ -7,17 +7,14 @@ B sequences of a batch, T tokens of the longest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cluster.config.schema import Answer, Bert, Gpt, Recipe
 from cluster.data.marks import MARKS, mark_of, mask_of
 from cluster.data.permutation import mix, mixed
 from cluster.data.sequences import Sequences
 from cluster.data.shards import Array, Ids, ShardReader
-from cluster.data.windows import Shape, Windows
 
 NOTHING = -1
 """In the place of a target where nothing is asked."""
@@ -35,49 +32,9 @@ class Asks(Protocol):
     def asked(self, ids: Ids, counts: Sequence[int], step: int) -> Iterator[Mapping[str, Array]]:
         """Batches, one after the other in `ids`, with so many sequences each: `tokens` [B, T], `lengths` [B], `labels`
         [B, T], NOTHING where nothing is asked, and, if documents begin inside a sequence, `beside` [B, T]: the number
-        of the document that each place belongs to, counted in its sequence."""
+        of the document that each place belongs to, counted in its sequence; of pairs the tokens before those asked for
+        (`pairs.py`)."""
         ...
-
-
-@runtime_checkable
-class HoldsText(Protocol):
-    """A reader of whole texts."""
-
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the texts of all documents, as they were before they became tokens."""
-        ...
-
-
-def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences | Windows:
-    """What a recipe's model reads of a split: its documents, windows of them, or questions about its text. Raises
-    DataError."""
-    reader = ShardReader(folder, split)
-    if isinstance(recipe.task, Answer):
-        return Windows(reader, shape_of(recipe.task), split)
-    match recipe.model:
-        case Gpt(context=context):
-            return NextTokens(reader, context)
-        case Bert(context=context, masked=share):
-            return MissingTokens(reader, context, share, recipe.train.seed)
-        case _:
-            return reader
-
-
-def said_of(reader: ShardReader | Sequences | Windows) -> list[str]:
-    """What a person should know of how the training split is read."""
-    if not isinstance(reader, Windows):
-        return []
-    notes = [f"{reader.documents:,} questions are read in {reader.windows:,} windows"]
-    if reader.cut_questions:
-        limit = reader.shape.question
-        notes.append(f"{reader.cut_questions:,} questions are cut to task.question_tokens = {limit}")
-    return notes
-
-
-def shape_of(task: Answer) -> Shape:
-    """How a recipe's questions are cut into windows."""
-    return Shape(task.window_tokens, task.stride_tokens, task.question_tokens)
 
 
 class NextTokens(Sequences):

@@ -39,6 +39,11 @@ class Sequences:
         """All 0: what a language model is to say stands in the tokens."""
 
     @property
+    def sizes(self) -> npt.NDArray[np.uint32]:
+        """Tokens of each sequence: the lengths."""
+        return self.lengths
+
+    @property
     def planned_tokens(self) -> int:
         """What `Order` takes as the total of the lengths."""
         return self._reader.tokens

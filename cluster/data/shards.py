@@ -72,12 +72,15 @@ class _Spans(NamedTuple):
 
 class Reader(Protocol):
     """What loader and training need of a split: `ShardReader` gives its documents, `Sequences` pieces of a fixed
-    length."""
+    length, `Pairs` pairs of texts. `lengths` are what documents are put in order and cut by, `sizes` how many tokens
+    each has."""
 
     @property
     def documents(self) -> int: ...
     @property
     def lengths(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def sizes(self) -> npt.NDArray[np.uint32]: ...
     @property
     def labels(self) -> Array: ...
     @property
@@ -124,7 +127,7 @@ class ShardReader:
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
         self.labels = _mapped(folder, entry.columns["labels"])
         """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), tokens
-        before the context (answer), or bytes of the texts (language)."""
+        before the context (answer), bytes of the texts (language), or tokens to be written (rewrite)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
         self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
@@ -136,6 +139,11 @@ class ShardReader:
             self._blocks.mark("offsets", np.array([self.documents - 1]))
             if int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
                 raise self._misfit(f"{folder / split}: its lengths do not add up to its tokens.")
+
+    @property
+    def sizes(self) -> npt.NDArray[np.uint32]:
+        """Tokens of each document: the lengths."""
+        return self.lengths
 
     @property
     def sources(self) -> npt.NDArray[np.uint64]:

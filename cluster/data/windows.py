@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cluster.data.references import References
+from cluster.data.asked import References
 from cluster.data.shards import Array, Ids, Packed, Rows, ShardReader, boundaries_of
 
 BEGIN, QUESTION, CONTEXT, SHARED = 1, 2, 3, 4
@@ -126,6 +126,11 @@ class Windows:
         self.documents, self.manifest = reader.documents, reader.manifest
         found = cut(reader.lengths, reader.labels, shape)
         self.lengths: npt.NDArray[np.uint32] = found.tokens_B.astype(np.uint32)
+        context = reader.lengths.astype(np.int64) - reader.labels
+        further = found.windows_B - 1
+        read = context + further * (shape.window - MARKS - found.asked_B - shape.stride)
+        self.sizes: npt.NDArray[np.uint32] = (found.windows_B * (MARKS + found.asked_B) + read).astype(np.uint32)
+        """Tokens of all its windows, padding left aside."""
         self.labels: Array = reader.labels
         """Tokens before the context of each question, u32 [N]."""
         self.windows = int(found.windows_B.sum())

@@ -74,8 +74,8 @@ class SplitWriter:
         """Adds many documents: `tokens` flat, one document after the other; `beside` has one item a token, f32 weights
         in a bag, tags or affixes in a sequence that has them; `lengths` and `sources` one a document. `labels` are
         whole numbers [N] (classify), numbers [N] (regress), 0 and 1 [N, classes] (multilabel), bytes [N] (language),
-        the number of words that have a label [N] (tag), or of tokens before the context [N] (answer); of the last two
-        `targets` holds the label, or the flags, of each token.
+        tokens to be written [N] (rewrite), the number of words that have a label [N] (tag), or of tokens before the
+        context [N] (answer); of the last two `targets` holds the label, or the flags, of each token.
 
         Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
         """
@@ -166,6 +166,9 @@ class SplitWriter:
             case "language" | "answer":
                 if labels.dtype.kind != "u":
                     raise ValueError("bytes of texts, or tokens before contexts, must be whole numbers")
+            case "rewrite":
+                if labels.dtype.kind != "u" or (labels.size and int(labels.min()) < 1):
+                    raise ValueError("every document of a rewrite split has a token to be written, its end")
             case "tag":
                 if labels.dtype.kind not in "iu" or (labels.size and int(labels.min()) < 1):
                     raise ValueError("every document of a tag split needs a word with a label")

@@ -9,7 +9,21 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import nn
 
-from cluster.config.schema import Bert, Cnn, Custom, Embeds, Gpt, Gru, Linear, Lstm, Mlp, Model, Transformer
+from cluster.config.schema import (
+    Bert,
+    Cnn,
+    Custom,
+    Embeds,
+    Gpt,
+    Gru,
+    Linear,
+    Lstm,
+    Mlp,
+    Model,
+    Seq2Seq,
+    Seq2SeqLstm,
+    Transformer,
+)
 from cluster.data.manifest import ANSWER_OUTPUTS, TARGETED
 from cluster.errors import RecipeError, RunError
 from cluster.models.bag import BagLinear, BagMlp, EmbeddingMlp
@@ -19,6 +33,8 @@ from cluster.models.custom import build_custom
 from cluster.models.gpt import Decoder
 from cluster.models.layers import Beside, word_embedding
 from cluster.models.recurrent import RecurrentClassifier
+from cluster.models.seq2seq import TransformerWriter
+from cluster.models.seq2seq_lstm import LstmWriter
 from cluster.models.transformer import TransformerClassifier
 
 LAST_LAYER = "output."
@@ -32,8 +48,8 @@ def build_model(
 ) -> nn.Module:
     """A freshly initialised model on the CPU; seed torch first. All take (tokens, lengths, what stands beside the
     tokens: weights of a bag, tags or affixes of a sequence, or None) and give outputs (B, C), or with `each_token`
-    (B, T, C); language models take the numbers of the tokens' documents beside them, and give Spoken. Raises
-    RecipeError for a custom model that cannot be made."""
+    (B, T, C); language models take the numbers of the tokens' documents beside them, those that write a text the
+    tokens before those asked for, and both give Spoken. Raises RecipeError for a custom model that cannot be made."""
     model = _built(config, vocabulary_rows, outputs, Beside(tag_rows, affix_rows), each_token)
     if isinstance(config, Embeds) and config.freeze_vectors:
         word_embedding(model).register_buffer(FROZEN_ROWS, torch.zeros(vocabulary_rows, dtype=torch.uint8))
@@ -60,6 +76,10 @@ def _built(config: Model, vocabulary_rows: int, outputs: int, beside: Beside, ea
             return Decoder(config, vocabulary_rows)
         case Bert():
             return Encoder(config, vocabulary_rows)
+        case Seq2Seq():
+            return TransformerWriter(config, vocabulary_rows)
+        case Seq2SeqLstm():
+            return LstmWriter(config, vocabulary_rows)
         case Custom():
             return build_custom(config, vocabulary_rows, outputs, beside, each_token)
         case _:

@@ -4,7 +4,21 @@ from itertools import pairwise
 from typing import assert_never
 
 from cluster.config.own import called, sizes
-from cluster.config.schema import Bert, Cnn, Custom, Gpt, Gru, Linear, Lstm, Mlp, Model, Recurrent, Transformer
+from cluster.config.schema import (
+    Bert,
+    Cnn,
+    Custom,
+    Gpt,
+    Gru,
+    Linear,
+    Lstm,
+    Mlp,
+    Model,
+    Recurrent,
+    Seq2Seq,
+    Seq2SeqLstm,
+    Transformer,
+)
 from cluster.errors import RecipeError
 
 AFFIXES = 3
@@ -43,6 +57,10 @@ def parameter_count(
             return _gpt(model, vocabulary_rows)
         case Bert():
             return _bert(model, vocabulary_rows)
+        case Seq2Seq():
+            return _seq2seq(model, vocabulary_rows)
+        case Seq2SeqLstm():
+            return _seq2seq_lstm(model, vocabulary_rows)
         case Custom():
             return _custom(model, vocabulary_rows, outputs, beside)
         case _:
@@ -123,6 +141,25 @@ def _bert(model: Bert, vocabulary_rows: int) -> int:
         + norm
         + vocabulary_rows
     )
+
+
+def _seq2seq(model: Seq2Seq, vocabulary_rows: int) -> int:
+    """The output is the embedding."""
+    width, norm = model.embedding, 2 * model.embedding
+    attention = _linear(width, 3 * width) + _linear(width, width)
+    reads = attention + _linear(width, model.feed_forward) + _linear(model.feed_forward, width) + 2 * norm
+    writes = reads + attention + norm
+    return vocabulary_rows * width + model.encoder_layers * reads + model.decoder_layers * writes + 2 * norm
+
+
+def _seq2seq_lstm(model: Seq2SeqLstm, vocabulary_rows: int) -> int:
+    """The output is the embedding."""
+    width, half = model.hidden, model.hidden // 2
+    inputs = (model.embedding, *[width] * (model.layers - 1))
+    reads = sum(2 * 4 * half * (size + half + 2) for size in inputs)
+    writes = sum(4 * width * (size + width + 2) for size in inputs)
+    begin, join = _linear(width, 2 * model.layers * width), _linear(2 * width, model.embedding)
+    return vocabulary_rows * model.embedding + reads + writes + begin + width * width + join
 
 
 def _custom(model: Custom, vocabulary_rows: int, outputs: int, beside: Beside) -> int | None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from cluster import squad
-from cluster.data.references import QuestionText
+from cluster.data.asked import QuestionText
 from cluster.data.windows import FIRST, FLAG_BITS, LAST, MAY_END, MAY_START, NOWHERE, Shape
 from cluster.tasks.task import Sums, at_least_float32, scatter
 

@@ -9,20 +9,24 @@ import numpy.typing as npt
 from cluster.config import schema
 from cluster.config.contradictions import keeps_whole_text
 from cluster.data.manifest import Manifest
-from cluster.data.questions import shape_of
+from cluster.data.reading import shape_of
 from cluster.data.windows import Shape
+from cluster.decoding import Search
 from cluster.errors import RunError
+from cluster.overlap import Overlap
 from cluster.tasks.answer import Answer
 from cluster.tasks.classify import Classify
 from cluster.tasks.language import Language
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
+from cluster.tasks.rewrite import Rewrite
 from cluster.tasks.tag import Tag
 from cluster.tasks.task import Task
 
 
 def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
-    """The task of a run over prepared data. Raises DataError if its labels are not what the task takes."""
+    """The task of a run over prepared data. Raises DataError if its labels are not what the task takes, RecipeError if
+    a package that it needs is not there."""
     config = recipe.task
     match config:
         case schema.Classify():
@@ -40,6 +44,10 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
             return Answer(shape_of(config), config.answer_tokens, unanswerable, recipe.text.language)
         case schema.Language():
             return _language(recipe)
+        case schema.Rewrite():
+            overlap = Overlap(config.scores, config.score_tokens, recipe.text.lower)
+            overlap.require()  # now, not after the training
+            return Rewrite(Search(config.beam, config.length_penalty), overlap, config.label_smoothing)
         case _:
             assert_never(config)
 
@@ -80,5 +88,7 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Answer(Shape(window, stride, question), answer_tokens, unanswerable, language, threshold)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
+        case {"kind": "rewrite", "search": dict(search), "overlap": dict(overlap)}:
+            return Rewrite(Search(**search), Overlap(**overlap))
         case other:
             raise RunError(f"model.json has the task {other!r}, unknown to this version of muster: train it again.")

@@ -15,13 +15,16 @@ SCORES_AT_ONCE = 1 << 22
 """How many scores exist at a time (16 MiB in float32): enough for large products, few enough for a cache."""
 
 
-def cross_entropy_sum(states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
-    """Sum of -log softmax(states words^T + bias)[target] over all places, in at least float32.
+def cross_entropy_sum(
+    states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """Sum of -log softmax(states words^T + bias)[target] over all places, in at least float32; with `smoothing` that
+    share of the target is spread over all rows (arxiv.org/abs/1512.00567, section 7).
 
     Its gradients are made in the forward pass, from the same scores: the products are those of the plain way, and
     nothing of size (N, V) is kept for the backward pass.
     """
-    total: Tensor = _CrossEntropy.apply(states_ND, words_VD, bias_V, targets_N)  # type: ignore[no-untyped-call]
+    total: Tensor = _CrossEntropy.apply(states_ND, words_VD, bias_V, targets_N, smoothing)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -50,7 +53,9 @@ def _scores(states_MD: Tensor, words_VD: Tensor, bias_V: Tensor | None) -> Tenso
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, states_ND: Tensor, words_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, smoothing: float
+    ) -> Tensor:
         states_gradient = torch.empty_like(states_ND)
         words_gradient = torch.zeros_like(words_VD)
         bias_gradient = None if bias_V is None else torch.zeros_like(bias_V)
@@ -59,12 +64,17 @@ class _CrossEntropy(torch.autograd.Function):
             scores_MV, targets_M = _scores(states_ND[part], words_VD, bias_V), targets_N[part, None]
             peak_M = scores_MV.amax(1, keepdim=True) if scores_MV.shape[0] else scores_MV[:, :1]
             right_M = scores_MV.gather(1, targets_M) - peak_M
+            if smoothing:
+                all_M = scores_MV.mean(1, keepdim=True) - peak_M
+                right_M = (1 - smoothing) * right_M + smoothing * all_M
             shares_MV = scores_MV.sub_(peak_M).exp_()
             sums_M = shares_MV.sum(1, keepdim=True)
             loss = (sums_M.log() - right_M).sum()
             total = loss if total is None else total + loss
             shares_MV.div_(sums_M)
-            shares_MV.scatter_add_(1, targets_M, torch.full_like(right_M, -1.0))
+            if smoothing:
+                shares_MV -= smoothing / shares_MV.shape[1]
+            shares_MV.scatter_add_(1, targets_M, torch.full_like(right_M, smoothing - 1.0))
             states_gradient[part] = shares_MV @ words_VD
             words_gradient += shares_MV.T @ states_ND[part]
             if bias_gradient is not None:
@@ -78,4 +88,10 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         states_gradient, words_gradient, bias_gradient = ctx.saved_tensors
         bias = None if bias_gradient is None else bias_gradient * scale.to(bias_gradient.dtype)
-        return states_gradient * scale.to(states_gradient.dtype), words_gradient * scale.to(words_gradient), bias, None
+        return (
+            states_gradient * scale.to(states_gradient.dtype),
+            words_gradient * scale.to(words_gradient),
+            bias,
+            None,
+            None,
+        )

@@ -1,27 +1,21 @@
-"""The text itself: cross-entropy of the tokens that are asked for (`cluster/data/questions.py`), whichever they are.
+"""The text itself: cross-entropy of the tokens that are asked for (`cluster/data/questions.py`).
 
-Shapes: B sequences of a micro-batch, T tokens, N places where a token is asked for.
+Shapes: B sequences of a micro-batch, T tokens.
 """
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from cluster import metrics
-from cluster.data.questions import NOTHING
 from cluster.models.language import Spoken
-from cluster.tasks.cross_entropy import cross_entropy_sum, losses
-from cluster.tasks.task import Sums, scatter
+from cluster.tasks.cross_entropy import cross_entropy_sum
+from cluster.tasks.task import Sums
+from cluster.tasks.tokens import SaysTokens, asked
 
 
-class Language:
-    """Labels are tokens (B, T), NOTHING where none is asked for. Losses are in nats.
-
-    `whole_text`: the tokens asked for are the whole text, to the byte, so that bits per byte can be told.
-    """
+class Language(SaysTokens):
+    """`whole_text`: the tokens asked for are the whole text, to the byte, so that bits per byte can be told."""
 
     def __init__(self, objective: str, whole_text: bool) -> None:
         self.objective = objective
@@ -29,49 +23,16 @@ class Language:
 
     def loss_sum(self, spoken: Spoken, labels_BT: Tensor) -> Tensor:
         """Sum over the tokens that are asked for."""
-        return cross_entropy_sum(*_asked(spoken, labels_BT))
-
-    def weight(self, asked_B: npt.NDArray[Any]) -> float:
-        """`asked_B`: how many tokens each sequence is asked for."""
-        return float(asked_B.sum(dtype=np.int64))
-
-    def empty_sums(self, lengths: npt.NDArray[Any], keep: bool) -> Sums:
-        sums = {"loss": torch.zeros((), dtype=torch.float64), "counts": torch.zeros(2, dtype=torch.int64)}
-        return sums | ({"documents": torch.zeros(len(lengths), 2, dtype=torch.float64)} if keep else {})
-
-    def add(self, sums: Sums, spoken: Spoken, labels_BT: Tensor, documents: npt.NDArray[np.int64]) -> None:
-        states_ND, words_VD, bias_V, targets_N = _asked(spoken, labels_BT)
-        losses_N, best_N = losses(states_ND, words_VD, bias_V, targets_N)
-        losses_N = losses_N.double()
-        # The host waits for the device here, once for each micro-batch of an evaluation.
-        sums["counts"] += torch.stack([(best_N == targets_N).sum(), torch.tensor(len(targets_N)).to(best_N)]).cpu()
-        sums["loss"] += losses_N.sum().cpu()
-        if "documents" in sums:
-            asked_BT = labels_BT != NOTHING
-            rows_N = asked_BT.nonzero()[:, 0]
-            totals_B = losses_N.new_zeros(len(labels_BT)).index_add_(0, rows_N, losses_N)
-            counts_B = asked_BT.sum(1)
-            scatter(sums["documents"], documents, totals_B / counts_B, counts_B)
+        return cross_entropy_sum(*asked(spoken, labels_BT))
 
     def scores(self, sums: Sums) -> dict[str, Any]:
-        right, asked = sums["counts"].tolist()
+        right, count = sums["counts"].tolist()
         text_bytes = int(sums["bytes"]) if self.whole_text and "bytes" in sums else 0
-        figures = metrics.token_scores(float(sums["loss"]), right, asked, text_bytes)
+        figures = metrics.token_scores(float(sums["loss"]), right, count, text_bytes)
         return {"task": "language", "objective": self.objective} | figures
 
     def headline(self, scores: dict[str, Any]) -> dict[str, Any]:
         return {name: scores[name] for name in ("loss", "perplexity", "bits_per_byte", "accuracy")}
 
-    def documents(self, sums: Sums) -> dict[str, npt.NDArray[Any]]:
-        """One row a sequence: the mean loss of its tokens, and how many were asked for."""
-        losses_N, asked_N = sums["documents"].numpy().T
-        return {"loss": losses_N, "asked": asked_N.astype(np.int32)}
-
     def describe(self) -> dict[str, Any]:
         return {"kind": "language", "objective": self.objective, "whole_text": self.whole_text}
-
-
-def _asked(spoken: Spoken, labels_BT: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """States and targets of the places where a token is asked for."""
-    asked_BT = labels_BT != NOTHING
-    return spoken.states_BTD[asked_BT], spoken.words_VD, spoken.bias_V, labels_BT[asked_BT]

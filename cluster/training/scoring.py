@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cluster.data.order import costs, deal
-from cluster.data.questions import HoldsText
+from cluster.data.sequences import Sequences
 from cluster.data.shards import Reader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
@@ -69,7 +69,7 @@ def evaluation_sums(
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.
     summed = {name: world.sum(value.to(world.device)).cpu() for name, value in sums.items()}
-    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, HoldsText) else {})
+    return summed | ({"bytes": torch.tensor(reader.text_bytes)} if isinstance(reader, Sequences) else {})
 
 
 def cut(lengths: np.ndarray[Any, Any], micro_batch_tokens: int, padded: bool) -> list[np.ndarray[Any, Any]]:

@@ -36,7 +36,19 @@ HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("loss", "Loss, nats a token"),
         ("accuracy", "Right at once"),
     ),
+    "rewrite": (
+        ("bleu", "BLEU"),
+        ("chrf", "chrF"),
+        ("rouge1", "ROUGE-1"),
+        ("rouge2", "ROUGE-2"),
+        ("rougeL", "ROUGE-L"),
+        ("perplexity", "Perplexity"),
+        ("loss", "Loss, nats a token"),
+        ("accuracy", "Right at once"),
+    ),
 }
+WRITING = ("language", "rewrite")
+"""Tasks whose examples are tokens."""
 MOST_DOTS = 60  # points of a curve that are marked one by one
 LESS_IS_BETTER = frozenset({"loss", "mse", "mae", "perplexity", "bits_per_byte"})
 OTHER_FIGURES = (("f1_micro", "F1 micro"), ("accuracy", "Accuracy"))
@@ -79,10 +91,11 @@ def head(facts: Facts) -> Html:
         "answer": "an answer, as a span of its context",
     }
     documents = facts.plan.get("documents")
-    pieces = {"language": "sequences", "answer": "questions"}.get(facts.task, "documents")
+    pieces = {"language": "sequences", "rewrite": "pairs", "answer": "questions"}.get(facts.task, "documents")
     trained = f"trained on {figures.count(documents)} {pieces} of" if documents else "to be trained on"
+    writes = {"language": "predicts tokens", "rewrite": "writes another text of each"}
     given_to = "a question" if facts.task == "answer" else "a document"
-    does = "predicts tokens" if facts.task == "language" else f"gives {given_to} {gives[facts.task]}"
+    does = writes.get(facts.task) or f"gives {given_to} {gives[facts.task]}"
     said = tag("p", "Model ", tag("b", model), f": {does}; {trained} {source}.")
     begun = str(facts.record.get("created", "")).replace("T", " ").replace("+00:00", " UTC")
     where = tag("p", f"Begun {begun} · muster {facts.record.get('version', '')}", class_="quiet")
@@ -117,17 +130,19 @@ def _box(name: str, title: str, scores: Record, against: Record) -> Html | None:
 
 def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list[Html]:
     examples, said = scores.get("examples"), []
-    scored = {"language": "tokens", "answer": "questions"}.get(facts.task, "documents")
+    scored = "tokens" if facts.task in WRITING else "questions" if facts.task == "answer" else "documents"
     if facts.evaluation:
         if facts.task == "tag":
             scored = f"words of {figures.count(scores.get('documents'))} documents"
         words = f"Scored once on the {split} split, {figures.count(examples)} {scored}."
-        accuracy = figure_of(scores, "accuracy") if facts.task != "language" else None
+        accuracy = figure_of(scores, "accuracy") if facts.task not in WRITING else None
         if accuracy is not None and figures.is_number(examples) and examples > 0 and 0 <= accuracy <= 1:
             wide = figures.half_width(accuracy, int(examples))
             words += f" So many give accuracy to within ±{figures.SPACE}{wide:.4f} (95{figures.SPACE}%):"
             words += " a smaller difference means little."
         said.append(words)
+        if signatures := [str(scores[name]) for name in scores if name.endswith("_signature")]:
+            said.append(f"Counted by {', '.join(signatures)}.")
         if facts.task == "language" and scores.get("bits_per_byte") is None:
             said.append(_no_bytes(scores))
     else:

@@ -16,7 +16,7 @@ Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
 STANDARD_METRICS = {
     "classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy", "answer": "answer_f1",
-    "language": "loss",
+    "language": "loss", "rewrite": "loss",
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Facts:
 
     @property
     def task(self) -> str:
-        """`classify`, `multilabel`, `regress`, `tag`, `answer` or `language`."""
+        """`classify`, `multilabel`, `regress`, `tag`, `answer`, `language` or `rewrite`."""
         kind = str(self.recipe.get("task", {}).get("kind"))
         return kind if kind in STANDARD_METRICS else "classify"  # runs of before there were tasks
 

@@ -26,7 +26,7 @@ def errors(facts: Facts) -> Section | None:
             return section("classes", "Labels", _spans(facts), *_confusion(facts), _classes(facts))
         case "answer":
             return _answers(facts)
-        case "language":
+        case "language" | "rewrite":
             return None
         case _:
             return section("classes", "Classes", *_confusion(facts), _classes(facts))

@@ -49,6 +49,8 @@ def test_the_example_on_the_command_line_works(setting):
     of_words = setting.path in TAGGING or setting.kind == "tag"
     asked_for = setting.path == "data.question" or setting.kind == "answer"
     kinds = TAGGER if of_words else READER if asked_for else {"model": "mlp", "task": "classify"}
+    if setting.path == "data.target" or setting.kind == "rewrite":
+        kinds = {"model": "seq2seq", "task": "rewrite"}
     kinds = kinds | ({setting.section: setting.kind} if setting.kind else {})
     if kinds["model"] in TASKS:
         kinds["task"] = TASKS[kinds["model"]]
@@ -70,7 +72,7 @@ NEEDED = {("model.vectors", "mlp"): ["model.embedding=50"]}
 def test_sections_models_and_bare_names():
     assert "train.epochs" in explain("train") and "optim.kind" not in explain("train")
     assert explain("[train]") == explain("train")
-    assert explain("model.hidden").count("model.kind") == 3  # a list for one kind, a number for two others
+    assert explain("model.hidden").count("model.kind") == 4  # a list for one kind, a number for three others
     assert explain("patience") == explain("evaluate.patience")
     assert all(
         f"[{name}]" in explain() for name in ("data", "text", "task", "model", "optim", "train", "evaluate", "launch")

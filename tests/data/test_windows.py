@@ -1,5 +1,8 @@
 """Windows of long contexts: every token is read, with its question; numbers lead back to the words."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,6 +74,9 @@ def test_every_token_of_every_context_is_read_in_its_place(documents, question, 
     shape = Shape(window=MARKS + question + stride + more, stride=stride, question=question)
     flat = flat_of(*documents)
     made, counts = windows_of(flat, shape), cut(flat.lengths_B, flat.contexts_B, shape)
+    reader = SimpleNamespace(lengths=flat.lengths_B, labels=flat.contexts_B, documents=len(documents))
+    reader.manifest = SimpleNamespace(folder=Path("."))
+    assert Windows(reader, shape, "train").sizes.sum() == made["lengths"].sum()
     starts = np.cumsum(flat.lengths_B) - flat.lengths_B
     assert made["tokens"].shape[1] <= shape.window and len(made["tokens"]) == counts.windows_B.sum()
     for number, (asked, context) in enumerate(documents):

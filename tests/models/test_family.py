@@ -89,6 +89,13 @@ def test_it_is_scored_and_predicts(trained, muster):
         done = muster("predict", run, "the warm [MASK] and", "--json")
         assert done.code == 0 and json.loads(done.out)["text"] == "the warm [MASK] and", done.err
         return
+    if TASKS.get(kind) == "rewrite":
+        scores, said = json.loads((run / "evaluation.json").read_text()), np.load(run / "predictions.npz")
+        assert scores["loss"] < 8 and 0 <= scores["bleu"] <= 1 and len(said["written_ends"]) == 101
+        done = muster("predict", run, "a warm and witty film", "so dull", "--json")
+        assert done.code == 0, done.err
+        assert ["rewritten" in json.loads(line) for line in done.out.splitlines()] == [True, True]
+        return
     assert json.loads((run / "evaluation.json").read_text())["examples"] == 101
     said = np.load(run / "predictions.npz")
     assert said["loss"].shape == said["predicted"].shape == said["probability"].shape == (101,)

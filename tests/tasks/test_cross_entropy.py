@@ -22,13 +22,15 @@ def given(places, width=7, rows=11, dtype=torch.float64):
 @pytest.mark.parametrize("places", [1, 2, 9, 10, 23])
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("at_once", [11, 35, 1 << 22])  # one place at a time, three, all
-def test_loss_and_gradients_are_those_of_torch(monkeypatch, places, with_bias, at_once):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_gradients_are_those_of_torch(monkeypatch, places, with_bias, at_once, smoothing):
     monkeypatch.setattr(cross_entropy, "SCORES_AT_ONCE", at_once)
     states, words, bias, targets = given(places)
     bias = bias if with_bias else None
     inputs = [one for one in (states, words, bias) if one is not None]
-    ours = cross_entropy_sum(states, words, bias, targets) * 0.7
-    plain = F.cross_entropy(F.linear(states, words, bias), targets, reduction="sum") * 0.7
+    ours = cross_entropy_sum(states, words, bias, targets, smoothing) * 0.7
+    scores = F.linear(states, words, bias)
+    plain = F.cross_entropy(scores, targets, reduction="sum", label_smoothing=smoothing) * 0.7
     torch.testing.assert_close(ours, plain)
     for mine, its in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(plain, inputs), strict=True):
         torch.testing.assert_close(mine, its)

@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.data.references import QUESTIONS, write_references
+from cluster.data.asked import QUESTIONS, write_references
 from cluster.data.windows import golden
 from cluster.data.writing import SplitWriter
 from cluster.text.tokens.pipeline import Documents

@@ -12,21 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.schema import Data, TaskKind, Text
-from cluster.data.manifest import describe_file
-from cluster.data.references import QUESTIONS
 from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
 from cluster.text.preparation import asked
 from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejection, refuse_bad_rows
 from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
+from cluster.text.preparation.references import References
 from cluster.text.preparation.splits import SPLITS, TRAIN, vocabulary
 from cluster.text.preparation.truth import MOST_LABELS, Truth, TruthTally, class_numbers, truth_of
-from cluster.text.raw.asked import Question
 from cluster.text.raw.read import Row, blocks, parse
 from cluster.text.tokens import pieces
 from cluster.text.tokens.given import Input, Words
-from cluster.text.tokens.pipeline import ENCODER, Documents, Encoder
+from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.text.tokens.weights import inverse_document_frequency
 
 Counts = npt.NDArray[np.int64]
@@ -120,6 +118,7 @@ def write_splits(
         writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
         told = [index for index in writers if task == "answer" and index != TRAIN]
         files = {index: stack.enter_context(asked.open_questions(folder, SPLITS[index])) for index in told}
+        references = stack.enter_context(References(folder))
         for number, path in enumerate(parts):
             part = Part(path)
             table, numbered = encoder.table(part.items("words")), part.numbered
@@ -139,6 +138,9 @@ def write_splits(
                     _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
                 tallies[index].truth.add(wanted, columns.label_names)
                 tallies[index].add(encoded)
+                if task == "rewrite" and index != TRAIN:
+                    texts = part.items("written")
+                    references.add(SPLITS[index], (texts[row] for row in np.flatnonzero(chosen).tolist()))
         for file in files.values():
             asked.finish(file)
         entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
@@ -155,7 +157,9 @@ def _append(
     sources: npt.NDArray[np.uint64],
 ) -> None:
     """Some documents with what is to be predicted of them; name i is class `classes[i]` of `count`."""
-    if task == "tag":
+    if encoded.written is not None:
+        writer.append(encoded.tokens, encoded.lengths, encoded.written, sources)
+    elif task == "tag":
         column, targets = wanted.of_tokens(classes, encoded)
         writer.append(encoded.tokens, encoded.lengths, column, sources, encoded.beside, targets)
     else:
@@ -186,12 +190,16 @@ class _Tally:
         self.truth, self._task = TruthTally(task), task
         self.widened = 0
         self.tokens = self.unknown_tokens = self.cut = self.without_known_word = 0
+        self.written: int | None = None
+        """Tokens to be written, ends among them, of pairs."""
 
     def add(self, encoded: Documents) -> None:
         self.tokens += encoded.read
         self.unknown_tokens += encoded.unknown
         self.cut += encoded.cut
         self.without_known_word += encoded.without_known_word
+        if encoded.written is not None:
+            self.written = (self.written or 0) + int(encoded.written.sum(dtype=np.int64))
 
     def report(self, labels: Sequence[str]) -> dict[str, Any]:
         return {
@@ -201,14 +209,9 @@ class _Tally:
             "cut": self.cut,
             "without_known_word": self.without_known_word,
             **({"widened": self.widened} if self._task == "answer" else {}),
+            **({} if self.written is None else {"written_tokens": self.written}),
             **self.truth.report(labels),
         }
-
-
-def extra_files(folder: Path) -> list[dict[str, Any]]:
-    """Manifest entries of what lies beside the shards: the encoder, and questions as text."""
-    questions = sorted(path.relative_to(folder).as_posix() for path in folder.glob(f"*/{QUESTIONS}"))
-    return [describe_file(folder, name) for name in (ENCODER, *questions)]
 
 
 def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[str, Any]:
@@ -223,9 +226,16 @@ def what_it_is(encoder: Encoder, labels: Sequence[str], task: TaskKind) -> dict[
     }
 
 
-def _given(row: Row, tagging: bool) -> str | Words | Question:
-    """What an encoder takes of a row."""
-    return row.question or (Words(row.words, row.predicate) if tagging else row.text)
+def _encoded(encoder: Encoder, rows: Sequence[Row], task: TaskKind) -> Documents:
+    match task:
+        case "rewrite":
+            return encoder.encode_pairs([(row.text, row.written) for row in rows])
+        case "tag":
+            return encoder.encode([Words(row.words, row.predicate) for row in rows])
+        case "answer":
+            return encoder.encode([row.question for row in rows if row.question])
+        case _:
+            return encoder.encode([row.text for row in rows])
 
 
 def encode_files(
@@ -236,6 +246,7 @@ def encode_files(
     rejected, first_rejected = 0, list[Rejection]()
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(_writer(folder, encoder, task, len(labels))("test"))
+        references = stack.enter_context(References(folder))
         questions = stack.enter_context(asked.open_questions(folder, "test")) if task == "answer" else None
         for number, path in enumerate(files):
             for block in blocks(path, data):
@@ -245,7 +256,9 @@ def encode_files(
                 told = bad[: RECORDED_REJECTED - len(first_rejected)]
                 first_rejected += [(row.file, row.line, row.reason) for row in told]
                 tagging = task == "tag"
-                encoded = encoder.encode([_given(row, tagging) for row in rows])
+                encoded = _encoded(encoder, rows, task)
+                if task == "rewrite":
+                    references.add("test", (row.written for row in rows))
                 truth, names = truth_of(rows, encoder.text.max_tokens if tagging else MOST_LABELS)
                 sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
                 if questions is not None:

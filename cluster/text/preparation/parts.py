@@ -68,10 +68,11 @@ class Made:
 class Part:
     """Arrays of a finished part, those named or all; opened and closed at once. Raises what a damaged zip file raises.
 
-    `tokens` u32 [N] into `words` and, if there are any, `tags` [N] (u8, or u64 with affixes); `lengths` u32 [B];
+    `tokens` u32 [N] into `words` and, if there are any, `tags` [N] (u8, or u64 with affixes); `lengths` u32 [B], of
+    pairs [B, 2], their two texts in a row in `tokens`;
     `labels` i64 [M] into `label_names`, of all documents one after the other, and how many each has, `label_counts` u32
-    [B]; `targets` f64 [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]:
-    was the document longer than `text.max_tokens`?
+    [B]; `targets` f64 [B]; `sources` u64 [B], file index << 40 | line number; `keys`, `groups` u64 [B]; `cut` bool [B]
+    or [B, 2]: was the document longer than `text.max_tokens`? `written`: the texts of all pairs that are to be written.
     """
 
     def __init__(self, path: Path, *names: str) -> None:
@@ -84,11 +85,12 @@ class Part:
 
     @property
     def numbered(self) -> Numbered:
-        return Numbered(self["tokens"], self["lengths"], self["cut"], self._arrays.get("tags"))
+        lengths, cut, tags = self["lengths"], self["cut"], self._arrays.get("tags")
+        return Numbered(self["tokens"], lengths.reshape(-1), cut.reshape(-1), tags, 1 if lengths.ndim == 1 else 2)
 
     def items(self, name: str) -> list[Any]:
-        """The lists `words`, `label_names` (of strings), `rejected` (of [file, line, reason]) and, of questions,
-        `questions` (of what `Located.to_json` gives)."""
+        """The lists `words`, `label_names`, `written` (of strings), `rejected` (of [file, line, reason]) and, of
+        questions, `questions` (of what `Located.to_json` gives)."""
         items: list[Any] = json.loads(self._arrays[name].tobytes())
         return items
 
@@ -105,6 +107,8 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Ways) ->
         numbered, words, located = splits.number(row.question for row in rows if row.question)
     elif isinstance(splits, GivenWords):
         numbered, words = splits.number(Words(row.words, row.predicate) for row in rows)
+    elif task == "rewrite":
+        numbered, words = number((side for row in rows for side in (row.text, row.written)), splits, text)
     else:
         numbered, words = number((row.text for row in rows), splits, text)
     truth, names = truth_of(rows, text.max_tokens if task == "tag" else MOST_LABELS)
@@ -127,6 +131,9 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Ways) ->
         arrays["tags"] = numbered.tags_N
     if located:
         arrays["questions"] = _json([one.to_json() for one in located])
+    if task == "rewrite":
+        arrays |= {"lengths": numbered.lengths_B.reshape(-1, 2), "cut": numbered.cut_B.reshape(-1, 2)}
+        arrays["written"] = _json([row.written for row in rows])
     file = io.BytesIO()
     np.savez(file, **arrays)
     write_atomically(job.target, file.getvalue())

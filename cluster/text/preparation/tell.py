@@ -43,6 +43,8 @@ def _wanted(train: Mapping[str, Any], classes: int) -> str:
         return f"{train['unanswerable']:,} questions without an answer"
     if "bytes" in train:
         return f"{train['bytes']:,} bytes of training text"
+    if "written_tokens" in train:
+        return f"{train['written_tokens']:,} tokens to be written in training"
     if "targets" not in train:
         return f"{classes} labels"
     low, high, mean = (train["targets"][name] for name in ("min", "max", "mean"))

@@ -28,7 +28,8 @@ MOST_LABELS = 1 << 31
 @dataclass(frozen=True)
 class Truth:
     """Labels of all documents, one after the other, and how many each has; `targets_B` are numbers to predict
-    (regress), bytes of the texts (language), or where the first answer begins, -1 without one (answer); else 0."""
+    (regress), bytes of the texts (language), where the first answer begins, -1 without one (answer), or equal where the
+    texts to be written are (rewrite); else 0."""
 
     labels_M: npt.NDArray[np.int64]
     counts_B: npt.NDArray[np.uint32]
@@ -46,7 +47,7 @@ class Truth:
                 return self.labels_M
             case "language":
                 return np.zeros(self.counts_B.size, dtype=np.int64)
-            case "regress" | "answer":
+            case "regress" | "answer" | "rewrite":
                 return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
             case "multilabel" | "tag":
                 ends = np.cumsum(self.counts_B, dtype=np.int64)
@@ -62,8 +63,8 @@ class Truth:
         """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
 
         i32 [B] (classify), f64 [B] (regress), u8 [B, C] of 0 and 1 without the unseen labels (multilabel), u32 [B], the
-        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`; to
-        answer, from where the contexts begin.
+        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`; to answer, from where
+        the contexts begin; to rewrite it is how many tokens are to be written, which the tokens tell.
         """
         match task:
             case "classify":
@@ -78,7 +79,7 @@ class Truth:
                 found = numbers[self.labels_M]
                 column[rows[found >= 0], found[found >= 0]] = 1
                 return column
-            case "tag" | "answer":
+            case "tag" | "answer" | "rewrite":
                 return self.counts_B
             case _:
                 assert_never(task)
@@ -130,6 +131,8 @@ class TruthTally:
             return
         if self._task == "answer":
             self._unanswerable += int(np.count_nonzero(truth.targets_B < 0))
+            return
+        if self._task == "rewrite":
             return
         if self._task == "language":
             self._bytes += int(truth.targets_B.sum())

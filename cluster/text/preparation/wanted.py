@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Recipe, TaskKind, Text
+from cluster.config.schema import Data, Recipe, Rewrite, TaskKind, Text
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -21,6 +21,7 @@ NOTHING_CUT = 2**31 - 1
 INPUTS: dict[Input, str] = {
     "text": "texts",
     "language": "texts behind marks, as language models do",
+    "pairs": "pairs of texts",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
     "question": "questions about a context",
@@ -40,7 +41,8 @@ class Wanted:
     """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
     encoder_sha256: str
     objective: str = ""
-    """The kind of model, of a language model: what is kept beside the data (the baseline) depends on it."""
+    """The kind of model, of a language model; how texts are scored, of pairs: what is kept beside the data (the
+    baseline) depends on it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def wanted_by(recipe: Recipe) -> Wanted:
         text = replace(text, max_tokens=NOTHING_CUT)
     if recipe.task.kind == "language":
         objective = recipe.model.kind
+    if isinstance(recipe.task, Rewrite):
+        objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, recipe.task.kind, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model
@@ -112,6 +116,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "shares": [getattr(data, f"{slot}_share") if own[slot] == "auto" else None for slot in SPLITS[1:]],
         "bad_rows": data.bad_rows,
         "tagging": [data.columns, data.brackets, data.roles, data.predicate] if wanted.task == "tag" else None,
+        **({"target": data.target} if wanted.task == "rewrite" else {}),
         "files": [[file.slot, file.sha256, *told_by_place(file.path, data)] for file in files],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -14,10 +14,15 @@ def label_of(path: Path, data: Data) -> str | None:
     """The label of all that a text file holds; None if each line has its own, as the first one shows.
 
     `data.txt = "files"`: the name of the folder; "lines": the name of the file without extension; empty where no label
-    is asked for. Raises DataError: as `lines` does; `data.group` is set.
+    is asked for. Raises DataError: as `lines` does; `data.group` or `data.target` is set.
     """
     if data.group:
         raise DataError(f"data.group = {data.group!r}, but {path} is plain text, which has no fields: leave it out.")
+    if data.target:
+        raise DataError(
+            f"{path} is plain text, which has no field {data.target!r} to be written: give .jsonl, .csv, .tsv or "
+            ".parquet (two files, line by line: `paste SOURCES TARGETS`, with a first line that names the columns)."
+        )
     if not data.label:
         return ""
     if data.txt == "files":

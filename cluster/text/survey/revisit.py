@@ -125,13 +125,14 @@ def read_again(
         for split, sources in of_split.items():
             if _holds(sources, source):
                 if forms is not None:
-                    words = row.words if raw is None else raw.words(row.text)
+                    words = row.words[: text.max_tokens] if raw is None else raw.words(row.text)
                     tokens: Sequence[str] = [forms.form(word) for word in words]
                 else:
                     assert splits is not None
-                    ((tokens, _),) = splits.each([row.text])
+                    sides = [row.text, row.written] if task == "rewrite" else [row.text]
+                    tokens = [token for found_in, _ in splits.each(sides) for token in found_in[: text.max_tokens]]
                 counted = found.unknown[split]
-                counted.update(token for token in tokens[: text.max_tokens] if token not in known)
+                counted.update(token for token in tokens if token not in known)
                 if len(counted) > MOST_WORDS:
                     found.unknown[split] = Counter({word: count for word, count in counted.items() if count > 1})
     return found

@@ -17,9 +17,9 @@ from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of
 from cluster.text.tokens.pieces import stretch_of
 
-Input = Literal["text", "language", "words", "predicate", "question"]
-"""What documents are: texts; texts of which a language model learns; words that are given; words that are given, one of
-which is marked; questions about a context."""
+Input = Literal["text", "language", "pairs", "words", "predicate", "question"]
+"""What documents are: texts; texts of which a language model learns; pairs of a text and one that is to be written of
+it; words that are given; words that are given, one of which is marked; questions about a context."""
 GIVEN: tuple[Input, ...] = ("words", "predicate")
 WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
@@ -36,11 +36,17 @@ class Words(NamedTuple):
 
 def input_of(data: Data, task: TaskKind) -> Input:
     """What a recipe's documents are."""
-    if task == "language" or task == "answer":
-        return "language" if task == "language" else "question"
-    if task != "tag":
-        return "text"
-    return "predicate" if data.roles or data.predicate else "words"
+    match task:
+        case "tag":
+            return "predicate" if data.roles or data.predicate else "words"
+        case "rewrite":
+            return "pairs"
+        case "language":
+            return "language"
+        case "answer":
+            return "question"
+        case _:
+            return "text"
 
 
 class GivenWords:

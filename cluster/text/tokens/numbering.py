@@ -39,12 +39,15 @@ class Numbered:
     """Was the document longer than `text.max_tokens`?"""
     tags_N: npt.NDArray[Any] | None
     """The row of each token's part-of-speech tag, with `text.tags`; of a given word its mark u8, or its affixes u64."""
+    sides: int = 1
+    """2: each document is a pair, two texts in a row here (what is read, what is to be written)."""
 
     def chosen(self, chosen_B: npt.NDArray[np.bool_]) -> "Numbered":
-        """Those documents alone."""
+        """Those documents alone, pairs whole."""
+        chosen_B = np.repeat(chosen_B, self.sides)
         kept = np.repeat(chosen_B, self.lengths_B)
         tags = None if self.tags_N is None else self.tags_N[kept]
-        return Numbered(self.tokens_N[kept], self.lengths_B[chosen_B], self.cut_B[chosen_B], tags)
+        return Numbered(self.tokens_N[kept], self.lengths_B[chosen_B], self.cut_B[chosen_B], tags, self.sides)
 
 
 def number(texts: Iterable[str], splits: Splits, text: Text) -> tuple[Numbered, list[str]]:

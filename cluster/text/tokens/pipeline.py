@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
-from cluster.data.marks import MARKS, mark_of, mask_of
+from cluster.data.marks import MARKS, end_of, mark_of
 from cluster.errors import DataError
 from cluster.text.raw.asked import Question
 from cluster.text.tokens.asked import PARTS, Flags, Located, QuestionWords, marked
@@ -80,6 +80,8 @@ class Documents:
     """Documents all of whose tokens are unknown: empty bags, sequences of id 1 (one, where nothing was left)."""
     words: npt.NDArray[np.int64] | None = None
     """Which of the given words each token is a piece of, counted over all documents; None: each token is one."""
+    written: Ids | None = None
+    """Of pairs: how many of a document's tokens, its last, are to be written."""
     given: tuple[Sequence[str], ...] | None = None
     """The words of each document as they were given (by `encode`), those included that were cut."""
     contexts: Ids | None = None
@@ -109,9 +111,8 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as language models and questions need it, two more
-    follow: the mark that each document begins with, and the one that hides a token, or stands between question and
-    context. No text becomes one of them. `idf` (f64, one a word)
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as models need it that write or answer, two more
+    follow (`data/marks.py`). No text becomes one of them. `idf` (f64, one a word)
     belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"`.
     """
 
@@ -143,8 +144,8 @@ class Encoder:
 
     @property
     def marked(self) -> bool:
-        """Does each document begin with a mark?"""
-        return self.takes in ("language", "question")
+        """Are there marks where documents begin or end, or question and context meet?"""
+        return self.takes in ("language", "pairs", "question")
 
     @property
     def weighted(self) -> bool:
@@ -208,11 +209,13 @@ class Encoder:
         if self.takes in GIVEN:  # no document of given words is empty
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             return Documents(tokens, lengths, beside, *counted, words)
+        if self.takes == "pairs":
+            return self._pairs(numbered, tokens, lengths, cut)
         if self.takes == "question":
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             assert beside is not None
             begins = np.ones(tokens.size, dtype=np.bool_) if words is None else np.diff(words, prepend=-1) != 0
-            made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), mask_of(self.rows)))
+            made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), end_of(self.rows)))
             return Documents(
                 made.tokens_M, made.lengths_B, made.beside_M, *counted, contexts=made.contexts_B, flags=made.flags_M
             )
@@ -221,6 +224,31 @@ class Encoder:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
             tokens, lengths = np.insert(tokens, starts, np.uint32(mark_of(self.rows))), lengths + np.uint32(1)
         return Documents(tokens, lengths, tags, *counted)
+
+    def _pairs(self, numbered: Numbered, tokens: Ids, lengths: Ids, cut: npt.NDArray[np.bool_]) -> Documents:
+        """Each text with the mark that ends it; the two of a pair are one document. Of texts alone, each is one."""
+        tokens = np.insert(tokens, np.cumsum(lengths, dtype=np.int64), np.uint32(end_of(self.rows)))
+        sides = (lengths + np.uint32(1)).reshape(-1, numbered.sides)
+        known = (tokens > UNKNOWN) & (tokens != end_of(self.rows))
+        unknown = int(np.count_nonzero(tokens == UNKNOWN))
+        whole = sides.sum(1, dtype=np.uint32)
+        of_document = np.repeat(np.arange(whole.size), whole)
+        return Documents(
+            tokens,
+            whole,
+            None,
+            cut=int(np.count_nonzero(cut.reshape(sides.shape).any(1))),
+            read=int(lengths.sum(dtype=np.int64)),
+            unknown=unknown,
+            without_known_word=whole.size - int(np.unique(of_document[known]).size),
+            written=sides[:, 1] if numbered.sides == 2 else None,
+        )
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> Documents:
+        """Texts and what is to be written of each. Raises RecipeError as `encode` does."""
+        self._splits = self._splits or splits_of(self.text)
+        numbered, words = number([side for pair in pairs for side in pair], self._splits, self.text)
+        return self.documents(replace(numbered, sides=2), self.table(words))
 
     def encode(self, texts: Sequence[str | Words | Question]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
@@ -308,7 +336,7 @@ def _question(one: str | Words | Question) -> Question:
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "language" | "words" | "predicate" | "question":
+        case "text" | "language" | "pairs" | "words" | "predicate" | "question":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")

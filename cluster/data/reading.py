@@ -1,0 +1,40 @@
+"""What a recipe's model reads of a prepared split."""
+
+from pathlib import Path
+
+from cluster.config.schema import Answer, Bert, Gpt, Recipe
+from cluster.data.pairs import Pairs
+from cluster.data.questions import MissingTokens, NextTokens
+from cluster.data.sequences import Sequences
+from cluster.data.shards import ShardReader
+from cluster.data.windows import Shape, Windows
+
+
+def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences | Pairs | Windows:
+    """Its documents, questions about its text, pairs of texts, or windows of contexts. Raises DataError."""
+    reader = ShardReader(folder, split)
+    if isinstance(recipe.task, Answer):
+        return Windows(reader, shape_of(recipe.task), split)
+    match recipe.model:
+        case Gpt(context=context):
+            return NextTokens(reader, context)
+        case Bert(context=context, masked=share):
+            return MissingTokens(reader, context, share, recipe.train.seed)
+        case _:
+            return Pairs(reader) if recipe.task.kind == "rewrite" else reader
+
+
+def said_of(reader: object) -> list[str]:
+    """What a person should know of how the training split is read."""
+    if not isinstance(reader, Windows):
+        return []
+    notes = [f"{reader.documents:,} questions are read in {reader.windows:,} windows"]
+    if reader.cut_questions:
+        limit = reader.shape.question
+        notes.append(f"{reader.cut_questions:,} questions are cut to task.question_tokens = {limit}")
+    return notes
+
+
+def shape_of(task: Answer) -> Shape:
+    """How a recipe's questions are cut into windows."""
+    return Shape(task.window_tokens, task.stride_tokens, task.question_tokens)
