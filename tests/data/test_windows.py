@@ -19,6 +19,7 @@ from cluster.data.windows import (
     QUESTION,
     Flat,
     Shape,
+    Windows,
     cut,
     windows_of,
 )
