@@ -17,6 +17,8 @@ Pair = tuple[Tensor, Tensor]
 """Tokens to be read, and to be written, each with its end."""
 SORTED_BATCHES = 100
 MOST_BEYOND = 50
+NEVER_SAID = (0, 1)
+"""Rows of padding and of unknown words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,9 @@ def greedy(model: Translator, sources: Sequence[Tensor], batch: int = 64) -> lis
         written = tokens.new_full((len(places), 1), model.size.begin)
         going = torch.ones(len(places), dtype=torch.bool)
         for _ in range(tokens.shape[1] + MOST_BEYOND):
-            best = model.write(memory, tokens, written)[:, -1].argmax(-1)
+            scores = model.write(memory, tokens, written)[:, -1]
+            scores[:, [*NEVER_SAID, model.size.begin]] = -torch.inf
+            best = scores.argmax(-1)
             going &= best != model.size.end
             if not going.any():
                 break
