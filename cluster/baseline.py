@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster import squad
-from cluster.config.contradictions import keeps_whole_text
+from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.config.load import load
-from cluster.config.schema import Answer, Bert, Recipe, Rewrite, Tag
+from cluster.config.schema import Answer, Recipe, Rewrite, Tag
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
@@ -102,13 +102,14 @@ def baseline(recipe: Recipe, prepared: Path, say: Callable[[str], None] = to_std
 def _name(recipe: Recipe) -> str:
     if isinstance(recipe.task, Rewrite) and recipe.task.scores == "rouge":
         return FIRST_SENTENCE
-    return MASKED if isinstance(recipe.model, Bert) else MODELS[recipe.task.kind]
+    masked = recipe.task.kind == "language" and objective(recipe.model) == "masked"
+    return MASKED if masked else MODELS[recipe.task.kind]
 
 
 def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Callable[[str], None]) -> dict[str, Any]:
     """What the baseline of the task scores on the same examples."""
     if recipe.task.kind == "language":
-        masked = isinstance(recipe.model, Bert)
+        masked = objective(recipe.model) == "masked"
         return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
     paths = [path for _, path in source_paths(recipe.data, say)]
     if isinstance(recipe.task, Answer):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from cluster.config.schema import Bert, Gpt, Model
+from cluster.config.schema import Bert, Gpt, Model, Pretrained
 from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
 from cluster.runs import model_folder, read_json
 
@@ -28,35 +28,55 @@ def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
     All or nothing. Raises RunError for a run that has not finished, or whose model Hugging Face has no equal of;
     DataError for a folder that holds something, or cannot be written.
     """
-    from safetensors.torch import load_file, save_file
-
-    from cluster import huggingface
     from cluster.predictor import verify_model
-    from cluster.text.tokens.pipeline import Encoder
 
     folder = model_folder(run)
     verify_model(folder)
     description = read_json(folder / "model.json")
-    config, rows = TypeAdapter(Model).validate_python(description["model"]), int(description["vocabulary_rows"])
+    config = TypeAdapter(Model).validate_python(description["model"])
+    if not isinstance(config, Gpt | Bert | Pretrained):
+        raise RunError(
+            f'{run} holds a model of kind "{config.kind}", which transformers has no equal of: only language models '
+            '("gpt", "bert") and pretrained ones can be exported so. Its weights are in model/weights.safetensors.'
+        )
+    with _writing(output) as work:
+        if isinstance(config, Pretrained):
+            architecture, tokenizer = _write_pretrained(folder, work), True
+        else:
+            architecture, tokenizer = _write_language_model(folder, config, int(description["vocabulary_rows"]), work)
+    return {"output": str(output), "architecture": architecture, "tokenizer": tokenizer}
+
+
+def _write_pretrained(folder: Path, work: Path) -> str:
+    """A model of transformers' own, in its format: its architecture."""
+    from cluster.huggingface import save_pretrained
+
+    architecture, files = save_pretrained(folder, work)
+    for name, contents in files.items():
+        _write(work / name, contents)
+    return architecture
+
+
+def _write_language_model(folder: Path, config: Gpt | Bert, rows: int, work: Path) -> tuple[str, bool]:
+    """A model of ours under the names of transformers: its architecture there, and whether its tokenizer comes
+    along."""
+    from safetensors.torch import load_file, save_file
+
+    from cluster import huggingface
+    from cluster.text.tokens.pipeline import Encoder
+
     weights, encoder = load_file(folder / "weights.safetensors"), Encoder.load(folder)
-    match config:
-        case Gpt():
-            named, settings = huggingface.llama_weights(weights, config), huggingface.llama_config(config, rows)
-        case Bert():
-            named, settings = huggingface.bert_weights(weights, config), huggingface.bert_config(config, rows)
-        case _:
-            raise RunError(
-                f'{run} holds a model of kind "{config.kind}", which transformers has no equal of: only language '
-                'models ("gpt", "bert") can be exported so. Its weights are in model/weights.safetensors.'
-            )
+    if isinstance(config, Gpt):
+        named, settings = huggingface.llama_weights(weights, config), huggingface.llama_config(config, rows)
+    else:
+        named, settings = huggingface.bert_weights(weights, config), huggingface.bert_config(config, rows)
     tokenizer = huggingface.tokenizer_files(encoder, isinstance(config, Gpt), config.context)
     marks = ["<mark>", "<mask>"]
     files = {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words) + marks})}
-    with _writing(output) as work:
-        save_file(named, work / "model.safetensors", metadata={"format": "pt"})
-        for name, contents in files.items():
-            _write(work / name, contents)
-    return {"output": str(output), "architecture": settings["architectures"][0], "tokenizer": bool(tokenizer)}
+    save_file(named, work / "model.safetensors", metadata={"format": "pt"})
+    for name, contents in files.items():
+        _write(work / name, contents)
+    return settings["architectures"][0], bool(tokenizer)
 
 
 def export_onnx(run: Path, output: Path) -> dict[str, Any]:

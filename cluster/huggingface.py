@@ -1,20 +1,27 @@
 """Language models as Hugging Face folders: weights and settings under the names that `transformers` reads.
 
-A causal model is a LlamaForCausalLM, a masked one a BertForMaskedLM; `transformers` gives the same logits. Nothing here
-imports it. A tokenizer comes along where the tokens are byte-pair encoding.
+A causal model is a LlamaForCausalLM, a masked one a BertForMaskedLM; `transformers` gives the same logits. Nothing of
+that imports it; pretrained models, which are its own, it saves itself. A tokenizer comes along where the tokens are
+byte-pair encoding.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cluster.config.pretrained import names_of
 from cluster.config.schema import Bert, Gpt
 from cluster.data.marks import mark_of, mask_of
 from cluster.models import bert, gpt
+from cluster.models.build import load_for_inference
 from cluster.models.language import INITIAL_DEVIATION
+from cluster.models.pretrained import PretrainedModel, saved
+from cluster.text.tokens.model import ModelPieces
+from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.pipeline import FIRST_WORD, PAD, UNKNOWN, Encoder
 
 Weights = Mapping[str, Tensor]
@@ -144,7 +151,7 @@ def tokenizer_files(encoder: Encoder, causal: bool, context: int) -> dict[str, A
 
     The rows are those of the model. A text begins with the mark, as documents do in training.
     """
-    if encoder.pieces is None:
+    if not isinstance(encoder.pieces, Pieces):
         return {}
     rows = encoder.rows
     names = _names(encoder.words, ("<pad>", "<unk>", "<|endoftext|>", "<mask>") if causal else BERT_NAMES)
@@ -190,3 +197,31 @@ def _beginning_with(name: str, row: int) -> dict[str, Any]:
         "pair": [mark, first, mark, second],
         "special_tokens": {name: {"id": name, "ids": [row], "tokens": [name]}},
     }
+
+
+def save_pretrained(folder: Path, output: Path) -> tuple[str, dict[str, Any]]:
+    """Puts a fine-tuned model back into its own format, with the names of the labels. Returns its architecture, and the
+    contents of `tokenizer.json` and `tokenizer_config.json`. Raises RunError."""
+    model, description = load_for_inference(folder)
+    encoder = Encoder.load(folder)
+    assert isinstance(model, PretrainedModel) and isinstance(encoder.pieces, ModelPieces)
+    whole, task, labels = saved(model), description["task"], list(description["labels"])
+    problem = {"classify": "single_label_classification", "multilabel": "multi_label_classification",
+               "regress": "regression"}.get(task["kind"])  # fmt: skip
+    if problem:
+        whole.config.problem_type = problem
+    if labels:
+        whole.config.id2label = dict(enumerate(labels))
+        whole.config.label2id = {label: number for number, label in enumerate(labels)}
+    if task["kind"] == "regress":  # logits are standard scores: number = logit * deviation + mean
+        whole.config.target_mean, whole.config.target_deviation = task["mean"], task["deviation"]
+    whole.save_pretrained(str(output))
+    kept = encoder.pieces.kept
+    described = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": kept.places,
+        "model_input_names": ["input_ids", "attention_mask"],
+        **kept.roles,
+        "pad_token": names_of(encoder.pieces.contents)[kept.special["pad"]],
+    }
+    return type(whole).__name__, {"tokenizer.json": encoder.pieces.contents, "tokenizer_config.json": described}

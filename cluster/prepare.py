@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.config.load import load
-from cluster.config.schema import Data, Recipe, TaskKind
+from cluster.config.pretrained import is_catalogued
+from cluster.config.schema import Data, Pretrained, Recipe, TaskKind
 from cluster.data.asked import QUESTIONS
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
@@ -39,7 +40,8 @@ from cluster.text.preparation.team import Team, silent, take_hold, team_of, wait
 from cluster.text.preparation.tell import tell, tell_remarks
 from cluster.text.preparation.wanted import SourceFile, Wanted, fingerprint_of, wanted_by
 from cluster.text.raw.read import blocks_of, resolve
-from cluster.text.sets.catalogue import cache_folder
+from cluster.text.sets import minilm
+from cluster.text.sets.catalogue import cache_folder, model_folder
 from cluster.text.tokens.given import input_of
 from cluster.text.tokens.pipeline import ENCODER, Encoder
 
@@ -61,6 +63,8 @@ def prepare(
     when their share is done. Raises DataError and RecipeError (nothing is left behind then),
     InfrastructureError (finished parts are left, and used next time).
     """
+    if isinstance(recipe.model, Pretrained) and is_catalogued(recipe.model.folder):
+        minilm.fetch(model_folder(), say)
     wanted = wanted_by(recipe)
     files = find_sources(recipe.data, say)
     fingerprint = fingerprint_of(files, wanted)
@@ -212,7 +216,8 @@ class _Preparing:
 
         small = sum(file.size_bytes for file in self.files) < SMALL_INPUT_BYTES
         progress.stage("tokenizing")
-        make_parts(jobs(), wanted.data, wanted.text, wanted.task, 0 if small else self.team.cores(), done)
+        workers = 0 if small else self.team.cores()
+        make_parts(jobs(), wanted.data, wanted.text, wanted.task, workers, done, wanted.tokenizer)
         return parts
 
     def _others_are_silent(self, parts: Sequence[Path], progress: Progress) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cluster.data.marks import mark_of, mask_of
 from cluster.data.permutation import mix
@@ -26,6 +27,7 @@ from cluster.runs import model_folder
 from cluster.sampling import Sampling, drawn, window_start
 from cluster.tasks.build import build_for_inference
 from cluster.tasks.language import Language
+from cluster.text.tokens.model import ModelPieces
 from cluster.text.tokens.pieces import bytes_of
 from cluster.text.tokens.pipeline import FIRST_WORD, Encoder
 from cluster.text.tokens.spelling import unspaced
@@ -64,7 +66,7 @@ class Speaker:
 
         More than the model's context is not looked back upon: of a longer text the last half of a context at least.
         """
-        if not isinstance(self.model, Decoder):
+        if self.objective != "causal":
             raise RunError(f"{self.folder} holds a masked model, which fills in {MASK} and goes on with nothing.")
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         chance = torch.Generator().manual_seed(mix(sampling.seed, int.from_bytes(digest)) >> 1)
@@ -73,17 +75,21 @@ class Speaker:
         return stopped(pieces, sampling.stop)
 
     def _rows(
-        self, model: Decoder, tokens: list[int], sampling: Sampling, chance: torch.Generator, keep: bool
+        self, model: nn.Module, tokens: list[int], sampling: Sampling, chance: torch.Generator, keep: bool
     ) -> Iterator[int]:
-        """The rows that follow, the mark that ends a document left out."""
-        kept, start = model.keep(1), 0
+        """The rows that follow, the mark that ends a document left out. Other models than our own read all anew."""
+        kept, start = (model.keep(1) if keep and isinstance(model, Decoder) else None), 0
         for _ in range(sampling.most_tokens):
-            if not keep or start != window_start(len(tokens), self.context):
+            if kept is None or start != window_start(len(tokens), self.context):
                 start = window_start(len(tokens), self.context)
-                kept.length = 0
+                if kept is not None:
+                    kept.length = 0
             with torch.inference_mode():
-                new = torch.tensor([tokens[start + kept.length :]], device=self.device)
-                spoken = model.read_on(new, kept) if keep else model(new, torch.tensor([new.shape[1]]))
+                new = torch.tensor([tokens[start + (kept.length if kept else 0) :]], device=self.device)
+                if kept is not None and isinstance(model, Decoder):
+                    spoken = model.read_on(new, kept)
+                else:
+                    spoken = model(new, torch.tensor([new.shape[1]], device=self.device))
                 scores_V = _last(spoken)
                 scores_V[self._never] = -torch.inf
                 row = drawn(scores_V, sampling, chance)
@@ -97,6 +103,9 @@ class Speaker:
         if self.encoder.pieces is None:
             between = "" if unspaced(self.encoder) else " "
             yield from (between + self.encoder.words[row - FIRST_WORD] for row in rows)
+            return
+        if isinstance(self.encoder.pieces, ModelPieces):
+            yield from self.encoder.pieces.decoded(rows)
             return
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for row in rows:
@@ -112,7 +121,7 @@ class Speaker:
         Raises DataError for a text without [MASK], or one of more tokens than the model's context; RunError for a
         causal model.
         """
-        if isinstance(self.model, Decoder):
+        if self.objective == "causal":
             raise RunError(f"{self.folder} holds a causal model, which goes on with texts and fills in nothing.")
         tokens, between = self._with_masks(text)
         if len(tokens) > self.context:

@@ -113,7 +113,8 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
         "a run's model for other programs",
         "Write a language model as a folder that Hugging Face's transformers loads: a causal one as\n"
         "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A tokenizer comes along if\n"
-        "text.tokens is bpe. Or a classifier or tagger as an ONNX graph, compared with the model by onnxruntime.",
+        "text.tokens is bpe. A fine-tuned pretrained model goes back into its own format.\n"
+        "Or a classifier or tagger as an ONNX graph, compared with the model by onnxruntime.",
         """examples:
   muster export runs/sentiment --format onnx --output sentiment-onnx
   muster export runs/lm-tiny --format huggingface --output lm-tiny-hf

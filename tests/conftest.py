@@ -293,6 +293,7 @@ MODELS = {
     "transformer": {"kind": "transformer", "embedding": 8, "heads": 2, "feed_forward": 16, "dropout": 0.3},
     "gpt": {"kind": "gpt", "context": 16, "embedding": 16, "heads": 4, "key_heads": 2, "layers": 2, "feed_forward": 24},
     "bert": {"kind": "bert", "context": 16, "embedding": 16, "heads": 2, "layers": 2, "feed_forward": 24},
+    "pretrained": {"kind": "pretrained"},
     "seq2seq": {
         "kind": "seq2seq", "embedding": 16, "heads": 2, "encoder_layers": 1, "decoder_layers": 2, "feed_forward": 24,
     },
@@ -311,7 +312,22 @@ TASKS = {"gpt": "language", "bert": "language", "seq2seq": "rewrite", "seq2seq-l
 
 
 @pytest.fixture(scope="session")
-def recipe_of(corpus, tmp_path_factory):
+def pretrained_folder(tmp_path_factory):
+    """Writes a folder as transformers saves it, of a small model with chance weights: pretrained_folder("gpt2")."""
+    from tests.models.folders import write_folder
+
+    folder, made = tmp_path_factory.mktemp("pretrained"), {}
+
+    def write(family):
+        if family not in made:
+            made[family] = write_folder(folder / family, family, GOOD + BAD + PLAIN)
+        return made[family]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def recipe_of(corpus, pretrained_folder, tmp_path_factory):
     """Writes a recipe for the small corpus; keyword arguments are whole sections, merged over small defaults."""
     import tomli_w
 
@@ -320,7 +336,7 @@ def recipe_of(corpus, tmp_path_factory):
     def write(kind="mlp", **sections):
         recipe = {
             "data": {name: str(corpus / f"{name}.jsonl") for name in ("train", "validation", "test")},
-            "model": dict(MODELS[kind]),
+            "model": MODELS[kind] | ({"folder": str(pretrained_folder("bert"))} if kind == "pretrained" else {}),
             "task": {"kind": TASKS.get(kind, "classify")},
             "train": {"steps": 20, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 10},
             "evaluate": {"baseline": False},

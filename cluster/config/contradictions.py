@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, assert_never
 
+from cluster.config.pretrained import MASKED, known
 from cluster.config.schema import (
     Answer,
     Bert,
@@ -15,6 +16,7 @@ from cluster.config.schema import (
     Lstm,
     Mlp,
     Model,
+    Pretrained,
     Recipe,
     Seq2Seq,
     Seq2SeqLstm,
@@ -55,12 +57,19 @@ def reads(model: Model) -> Literal["bag", "sequence"]:
     match model:
         case Linear() | Mlp():
             return "bag"
-        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert() | Seq2Seq() | Seq2SeqLstm():
+        case Cnn() | Lstm() | Gru() | Transformer() | Gpt() | Bert() | Pretrained() | Seq2Seq() | Seq2SeqLstm():
             return "sequence"
         case Custom():
             return model.reads
         case _:
             assert_never(model)
+
+
+def objective(model: Model) -> Literal["causal", "masked"]:
+    """What a language model predicts: the next token, or missing ones."""
+    if isinstance(model, Pretrained):
+        return "masked" if known(model.kept).family in MASKED else "causal"
+    return "causal" if isinstance(model, Gpt) else "masked"
 
 
 def keeps_whole_text(text: Text) -> bool:
@@ -78,6 +87,7 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_of_answering(recipe),
         *_of_model(recipe),
         *_of_language(recipe),
+        *_of_pretrained(recipe),
         *_of_rewriting(recipe),
         *_of_training(recipe),
     ]
@@ -178,6 +188,12 @@ def _of_answering(recipe: Recipe) -> Iterator[str]:
             f'task.kind = "answer": an answer is a span of the context, but the {kind} reads a bag of words, which has '
             "no order; use lstm, gru or transformer"
         )
+    if isinstance(recipe.model, Pretrained):
+        yield (
+            'task.kind = "answer": a pretrained model reads its own tokens, with no marks of question and context; use '
+            "lstm, gru or transformer"
+        )
+        return
     if isinstance(recipe.model, Cnn):
         yield (
             'task.kind = "answer": the cnn sees a few words in a row, so the question never meets the context; use '
@@ -247,7 +263,7 @@ def _of_language(recipe: Recipe) -> Iterator[str]:
         )
     if task != "language":
         return
-    if not speaks:
+    if not speaks and not isinstance(model, Pretrained):
         yield (
             f'task.kind = "language": the {model.kind} says one thing of a whole document, not which token comes '
             'where; use model.kind = "gpt" (the next token) or "bert" (missing tokens)'
@@ -261,6 +277,47 @@ def _of_language(recipe: Recipe) -> Iterator[str]:
             f"text.max_tokens = {text.max_tokens}: a language model reads all of every document, piece by piece; leave "
             "it out, and set model.context"
         )
+
+
+def _of_pretrained(recipe: Recipe) -> Iterator[str]:
+    model, text = recipe.model, recipe.text
+    if not isinstance(model, Pretrained):
+        if text.tokens == "model":
+            yield (
+                f'text.tokens = "model": the {model.kind} has no tokenizer of its own; use "words", "bpe", or '
+                'model.kind = "pretrained"'
+            )
+        return
+    if text.tokens != "model":
+        yield f'text.tokens = "{text.tokens}": a pretrained model reads the tokens that it learned; use "model"'
+    plain = {
+        "stop_words": "keep", "punctuation": "keep", "lemmas": "none", "pipeline": "", "keep_tags": (), "tags": False,
+        "affixes": False, "vocabulary_size": Text().vocabulary_size, "min_count": 1,
+    }  # fmt: skip
+    for setting, value in plain.items():
+        if getattr(text, setting) != value:
+            yield (
+                f"text.{setting} = {in_toml(getattr(text, setting))}: a pretrained model reads the text as its own "
+                f"tokenizer gives it; leave it out, or use {in_toml(value)}"
+            )
+    if recipe.data.predicate or recipe.data.roles:
+        name = "predicate" if recipe.data.predicate else "roles"
+        yield f"data.{name}: a pretrained model has no second input for a mark; use lstm, gru, cnn or transformer"
+    if model.start_from:
+        yield "model.start_from and model.folder both say what to begin with; export that run, and name its folder"
+    kept = known(model.kept)
+    if recipe.task.kind != "language":
+        if text.max_tokens > kept.room:
+            around = len(kept.before) + len(kept.after)
+            yield (
+                f"text.max_tokens = {text.max_tokens}: the model has {kept.places} places, {around} of them for "
+                f"special tokens; use at most {kept.room}"
+            )
+        return
+    if model.context > kept.places:
+        yield f"model.context = {model.context}: the model has {kept.places} places; use at most so many"
+    if kept.family in MASKED and "mask_token" not in kept.roles:
+        yield 'task.kind = "language": the tokenizer of model.folder has no mask_token, which hides what is to be found'
 
 
 def _of_rewriting(recipe: Recipe) -> Iterator[str]:

@@ -26,7 +26,7 @@ from cluster.errors import RecipeError
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"  # what pydantic writes
 
 
-EXAMPLES = {"data.roles": "6:"}
+EXAMPLES = {"data.roles": "6:", "model.folder": "minilm"}
 """Where neither the default nor a word would show what a setting is for."""
 
 

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
 from cluster.config.contradictions import contradictions, metrics_of, reads
-from cluster.config.schema import Data, Mlp, Recipe
+from cluster.config.pretrained import kept_of, known
+from cluster.config.schema import Data, Mlp, Pretrained, Recipe, Text
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
@@ -115,6 +116,8 @@ def resolve(recipe: Recipe) -> Recipe:
         if isinstance(recipe.model, Mlp) and recipe.model.embedding != "none":
             weights = "count"  # the mean of the embeddings of all tokens
         recipe = dataclasses.replace(recipe, text=dataclasses.replace(recipe.text, weights=weights))
+    if isinstance(recipe.model, Pretrained):
+        recipe = _with_kept(recipe, recipe.model)
     if recipe.task.kind in ("language", "rewrite"):
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
     if recipe.task.kind == "answer":
@@ -143,6 +146,21 @@ def _named_as_squad(data: Data) -> Data:
         text="context" if data.text == default.text else data.text,
         label="answers" if data.label == default.label else data.label,
         question=data.question or "question",
+    )
+
+
+def _with_kept(recipe: Recipe, model: Pretrained) -> Recipe:
+    """What a pretrained model's folder settles: its tokens, in whatever letters, and how many it reads. Raises
+    RecipeError for a folder that cannot be used."""
+    kept = known(model.kept) if model.kept else kept_of(model.folder, speaks=recipe.task.kind == "language")
+    text = recipe.text
+    tokens = "model" if text.tokens == Text().tokens else text.tokens
+    cut = text.max_tokens == Text().max_tokens and recipe.task.kind != "language"
+    most = min(text.max_tokens, kept.room) if cut else text.max_tokens
+    return dataclasses.replace(
+        recipe,
+        model=dataclasses.replace(model, kept=kept.to_json()),
+        text=dataclasses.replace(text, tokens=tokens, lower=False, max_tokens=most),
     )
 
 
@@ -230,7 +248,7 @@ def _change_kind(document: Table, section: str, changes: Mapping[str, Any]) -> l
         return []
     kinds = kinds_of(section)
     old, new = table.get("kind"), changes.get(f"{section}.kind", table.get("kind"))
-    if old == new or old not in kinds or new not in kinds:
+    if not (isinstance(old, str) and isinstance(new, str)) or old == new or old not in kinds or new not in kinds:
         return []
     has = {
         kind: {s.name: s.annotation for s in settings() if s.section == section and s.kind == kind}

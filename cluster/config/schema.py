@@ -100,10 +100,10 @@ class Text:
 
     language: Annotated[str, MinLen(2)] = "en"
     """Language whose spaCy tokenizer splits the text: `en`, `de`, `es`, `zh`, ..."""
-    tokens: Literal["words", "characters", "jieba", "bpe"] = "words"
+    tokens: Literal["words", "characters", "jieba", "bpe", "model"] = "words"
     """What a token is. `words`: what spaCy's tokenizer of the language gives; `characters`; `jieba`: Chinese words
     (needs jieba); `bpe`: pieces of words, learned by byte-pair encoding from the training set
-    (arxiv.org/abs/1508.07909)."""
+    (arxiv.org/abs/1508.07909); `model`: those of a pretrained model's own tokenizer, which alone it takes."""
     lower: bool = True
     """Turn tokens into lower case."""
     stop_words: Literal["keep", "drop"] = "keep"
@@ -316,6 +316,25 @@ class Bert(StartsFrom):
 
 
 @section
+class Pretrained(StartsFrom):
+    """A model that Hugging Face transformers saved (BERT, RoBERTa, DistilBERT, GPT-2, Llama), fine-tuned, with its own
+    tokenizer and special tokens; needs the extra `hf`. Nothing is downloaded, no program of the folder is run."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    folder: Path
+    """Folder with config.json, tokenizer.json and model.safetensors, or `minilm` (`muster data fetch minilm`)."""
+    pickled: bool = False
+    """Read the weights from pytorch_model.bin, without running what a pickle may hold (`weights_only`). Else they come
+    from safetensors alone."""
+    context: Annotated[int, Ge(8)] = 128
+    """With `task.kind = "language"`: tokens of a training sequence, at most those that the model has places for."""
+    masked: Annotated[float, Gt(0.0), Le(0.5)] = 0.15
+    """With `task.kind = "language"` and a model like BERT: share of the tokens that it has to find."""
+    kept: str = ""
+    """What a run keeps of the folder, as JSON. Filled in when the recipe is read; leave it empty."""
+
+
+@section
 class Custom(StartsFrom):
     """A model of your own (docs/custom.md)."""
 
@@ -369,7 +388,7 @@ class Seq2SeqLstm(StartsFrom):
 
 
 Model = Annotated[
-    Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Seq2Seq | Seq2SeqLstm | Custom,
+    Linear | Mlp | Cnn | Lstm | Gru | Transformer | Gpt | Bert | Pretrained | Seq2Seq | Seq2SeqLstm | Custom,
     Field(discriminator="kind"),
 ]
 

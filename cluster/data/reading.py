@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cluster.config.schema import Answer, Bert, Gpt, Recipe
+from cluster.config.contradictions import objective
+from cluster.config.schema import Answer, Bert, Gpt, Pretrained, Recipe
 from cluster.data.pairs import Pairs
 from cluster.data.questions import MissingTokens, NextTokens
 from cluster.data.sequences import Sequences
@@ -15,13 +16,15 @@ def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequenc
     reader = ShardReader(folder, split)
     if isinstance(recipe.task, Answer):
         return Windows(reader, shape_of(recipe.task), split)
-    match recipe.model:
-        case Gpt(context=context):
-            return NextTokens(reader, context)
-        case Bert(context=context, masked=share):
-            return MissingTokens(reader, context, share, recipe.train.seed)
+    match recipe.task.kind, recipe.model:
+        case "rewrite", _:
+            return Pairs(reader)
+        case "language", (Gpt() | Pretrained()) as model if objective(model) == "causal":
+            return NextTokens(reader, model.context)
+        case "language", (Bert() | Pretrained()) as model:
+            return MissingTokens(reader, model.context, model.masked, recipe.train.seed)
         case _:
-            return Pairs(reader) if recipe.task.kind == "rewrite" else reader
+            return reader
 
 
 def said_of(reader: object) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from cluster.config.schema import Bert
-from cluster.models.language import Spoken, initialise, same_document
+from cluster.models.language import Spoken, initialise, places, same_document
 from cluster.models.layers import inside
 
 NORM_EPSILON = 1e-12  # as in BERT
@@ -38,22 +38,15 @@ class Encoder(nn.Module):
         seen = inside(lengths_B, tokens_BT.shape[1])[:, None, None]
         if documents_BT is not None:
             seen = seen & same_document(documents_BT)
-        x_BTD = self.words(tokens_BT) + self.places(_places(tokens_BT, documents_BT))
+        if documents_BT is None:
+            places_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        else:
+            places_BT = places(documents_BT)
+        x_BTD = self.words(tokens_BT) + self.places(places_BT)
         x_BTD = self.dropout(self.norm(x_BTD))
         for block in self.blocks:
             x_BTD = block(x_BTD, seen)
         return Spoken(self.norm_transform(gelu(self.transform(x_BTD))), self.words.weight, self.bias)
-
-
-def _places(tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-    """The place of each token in its document, from 0; where it begins in an earlier sequence, in what is here."""
-    places_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
-    if documents_BT is None:
-        return places_T
-    begins_BT = torch.zeros_like(documents_BT, dtype=torch.bool)
-    begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
-    starts_BT: Tensor = torch.where(begins_BT, places_T, 0).cummax(dim=1).values
-    return places_T - starts_BT
 
 
 class Block(nn.Module):

@@ -20,6 +20,7 @@ from cluster.config.schema import (
     Lstm,
     Mlp,
     Model,
+    Pretrained,
     Seq2Seq,
     Seq2SeqLstm,
     Transformer,
@@ -32,6 +33,7 @@ from cluster.models.cnn import CnnClassifier
 from cluster.models.custom import build_custom
 from cluster.models.gpt import Decoder
 from cluster.models.layers import Beside, word_embedding
+from cluster.models.pretrained import PretrainedModel
 from cluster.models.recurrent import RecurrentClassifier
 from cluster.models.seq2seq import TransformerWriter
 from cluster.models.seq2seq_lstm import LstmWriter
@@ -76,6 +78,8 @@ def _built(config: Model, vocabulary_rows: int, outputs: int, beside: Beside, ea
             return Decoder(config, vocabulary_rows)
         case Bert():
             return Encoder(config, vocabulary_rows)
+        case Pretrained():
+            return PretrainedModel(config, outputs, each_token)
         case Seq2Seq():
             return TransformerWriter(config, vocabulary_rows)
         case Seq2SeqLstm():

@@ -34,6 +34,16 @@ def same_document(documents_BT: Tensor) -> Tensor:
     return (documents_BT[:, :, None] == documents_BT[:, None, :])[:, None]
 
 
+def places(documents_BT: Tensor) -> Tensor:
+    """The place of each token in its document, from 0 (B, T); where it begins in an earlier sequence, in what is
+    here."""
+    places_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
+    begins_BT = torch.zeros_like(documents_BT, dtype=torch.bool)
+    begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    starts_BT: Tensor = torch.where(begins_BT, places_T, 0).cummax(dim=1).values
+    return places_T - starts_BT
+
+
 def initialise(model: nn.Module, into_the_sum: tuple[str, ...] = (), layers: int = 1) -> None:
     """Normal weights of INITIAL_DEVIATION, biases zero. Those that are called as in `into_the_sum`, which add to what
     their layer has read, begin smaller by sqrt(2 layers), so that the sum over all layers does not grow (GPT-2:

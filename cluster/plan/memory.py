@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from cluster.config.own import called, sizes
+from cluster.config.pretrained import known
 from cluster.config.schema import (
     Bert,
     Cnn,
@@ -14,12 +15,14 @@ from cluster.config.schema import (
     Lstm,
     Mlp,
     Model,
+    Pretrained,
     Recurrent,
     Seq2Seq,
     Seq2SeqLstm,
     Transformer,
 )
 from cluster.errors import RecipeError
+from cluster.plan.pretrained import pretrained_count
 
 AFFIXES = 3
 """First letter, ending and shape, an embedding for each."""
@@ -57,6 +60,8 @@ def parameter_count(
             return _gpt(model, vocabulary_rows)
         case Bert():
             return _bert(model, vocabulary_rows)
+        case Pretrained():
+            return pretrained_count(known(model.kept), outputs, each_token)
         case Seq2Seq():
             return _seq2seq(model, vocabulary_rows)
         case Seq2SeqLstm():

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config import schema
-from cluster.config.contradictions import keeps_whole_text
+from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.data.manifest import Manifest
 from cluster.data.reading import shape_of
 from cluster.data.windows import Shape
@@ -53,8 +53,8 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
 
 
 def _language(recipe: schema.Recipe) -> Language:
-    causal = isinstance(recipe.model, schema.Gpt)
-    return Language("causal" if causal else "masked", causal and keeps_whole_text(recipe.text))
+    aim = objective(recipe.model)
+    return Language(aim, aim == "causal" and keeps_whole_text(recipe.text))
 
 
 def balanced(manifest: Manifest) -> npt.NDArray[np.float64]:

@@ -1,4 +1,5 @@
-"""What a run's weights begin with, other than chance: those of another run, or pretrained word vectors."""
+"""What a run's weights begin with, other than chance: those of another run, of a pretrained model, or
+pretrained word vectors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cluster.config.schema import Embeds, Model
+from cluster.config.schema import Embeds, Model, Pretrained
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.models.build import FROZEN_ROWS, LAST_LAYER
 from cluster.models.layers import word_embedding
+from cluster.models.pretrained import PretrainedModel, take_pretrained
 from cluster.runs import read_json
 from cluster.training.checkpoint import verify_folder
 from cluster.training.parallel import World
@@ -20,12 +22,24 @@ from cluster.training.parallel import World
 def begin(model: nn.Module, config: Model, manifest: Manifest, world: World, note: Callable[[str], None]) -> None:
     """Give a fresh model the weights its recipe names. `note` takes what a person should know.
 
-    Vectors are read by rank 0 alone; the others get them when the model is wrapped. Raises RunError, DataError.
+    Vectors and pretrained models are read by rank 0 alone; the others get them when the model is wrapped. Raises
+    RunError, DataError, RecipeError.
     """
     if config.start_from:
         start_from(model, Path(config.start_from), manifest, note)
     if isinstance(config, Embeds) and config.vectors and world.rank == 0:
         _take_vectors(model, Path(config.vectors), manifest.folder, note)
+    if isinstance(config, Pretrained) and world.rank == 0:
+        _take_folder(model, config, note)
+
+
+def _take_folder(model: nn.Module, config: Pretrained, note: Callable[[str], None]) -> None:
+    from cluster.text.tokens.model import folder_of  # as for vectors
+
+    assert isinstance(model, PretrainedModel)
+    folder = folder_of(config)
+    anew = take_pretrained(model, folder, config.pickled)
+    note(f"begins with the weights of {folder}" + (f"; anew: {', '.join(anew[:8])}" if anew else ""))
 
 
 def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[str], None]) -> None:

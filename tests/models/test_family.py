@@ -19,8 +19,8 @@ from cluster.text.raw.asked import Question
 from tests.conftest import TASKS
 
 KINDS = list(kinds_of("model"))
-TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", *TASKS)]
-"""The kinds that say something of each word; the others read bags."""
+TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", "pretrained", *TASKS)]
+"""The kinds that say something of each word and read marks and affixes; the others read bags, or words alone."""
 ANSWERERS = [kind for kind in TAGGERS if kind != "cnn"]
 """The kinds in which a question meets its context."""
 

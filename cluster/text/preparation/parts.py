@@ -34,6 +34,7 @@ from cluster.text.raw.read import Block, Row, parse, size_bytes
 from cluster.text.tokens.asked import Located, QuestionWords
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, GivenWords, Words, input_of
+from cluster.text.tokens.model import ModelTokens
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -156,8 +157,10 @@ def make_parts(
     task: TaskKind,
     workers: int,
     done: Callable[[Made], None],
+    tokenizer: str = "",
 ) -> None:
     """Makes the parts that are not there yet; `done` is told of each new one. `workers` 0: in this process.
+    `tokenizer`: that of a pretrained model, as JSON.
 
     Raises DataError and the like from reading, InfrastructureError if a worker dies. Parts already finished stay.
     """
@@ -166,12 +169,12 @@ def make_parts(
     if workers == 0:
         splits = None
         for job in missing:
-            splits = splits or _numbers_with(data, text, task, budget.chunks)
+            splits = splits or _numbers_with(data, text, task, budget.chunks, tokenizer)
             done(make_part(job, data, text, task, splits))
         return
     # spawn: a forked child would inherit locks that other threads (progress, BLAS) hold at that moment
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_worker, (data, text, task, tokenizer)) as pool:
         try:
             for made in _in_turn(pool, missing, workers, budget.waiting_bytes):
                 done(made)
@@ -199,10 +202,10 @@ def _in_turn(pool: ProcessPoolExecutor, jobs: Iterator[Job], workers: int, most_
         yield running.popleft()[0].result()
 
 
-_worker: tuple[Data, Text, TaskKind] | None = None  # of this worker process, set once by its initializer
+_worker: tuple[Data, Text, TaskKind, str] | None = None  # of this worker process, set once by its initializer
 
 
-def _begin_worker(data: Data, text: Text, task: TaskKind) -> None:
+def _begin_worker(data: Data, text: Text, task: TaskKind, tokenizer: str) -> None:
     global _worker
     # Ctrl-C reaches the whole process group: the parent alone decides. If the parent is killed, so are we; it may have
     # died before this line, then init is our parent.
@@ -212,7 +215,7 @@ def _begin_worker(data: Data, text: Text, task: TaskKind) -> None:
     if parent is None or os.getppid() != parent.pid:
         os._exit(1)
     spacy_without_torch(text)
-    _worker = (data, text, task)
+    _worker = (data, text, task, tokenizer)
 
 
 def spacy_without_torch(text: Text) -> None:
@@ -226,22 +229,24 @@ def spacy_without_torch(text: Text) -> None:
 
 def _work(job: Job) -> Made:
     assert _worker is not None
-    data, text, task = _worker
-    return make_part(job, data, text, task, _once(data, text, task))
+    data, text, task, tokenizer = _worker
+    return make_part(job, data, text, task, _once(data, text, task, tokenizer))
 
 
 @functools.cache
-def _once(data: Data, text: Text, task: TaskKind) -> Ways:
+def _once(data: Data, text: Text, task: TaskKind, tokenizer: str) -> Ways:
     """Not made by the initializer: what is raised there ends a pool without saying why."""
-    return _numbers_with(data, text, task, Budget(data.memory_mib).chunks)
+    return _numbers_with(data, text, task, Budget(data.memory_mib).chunks, tokenizer)
 
 
-def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int) -> Ways:
+def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int, tokenizer: str) -> Ways:
     """What finds the tokens of rows. Raises RecipeError."""
     takes = input_of(data, task)
     if takes == "question":
         return QuestionWords(text)
-    return GivenWords(text, marked=takes == "predicate") if takes in GIVEN else splits_of(text, chunks)
+    if takes in GIVEN:
+        return GivenWords(text, marked=takes == "predicate")
+    return ModelTokens(json.loads(tokenizer)) if tokenizer else splits_of(text, chunks)
 
 
 def _keys(texts: Iterable[str]) -> npt.NDArray[np.uint64]:

@@ -26,7 +26,7 @@ def tell(report: Mapping[str, Any], say: Say) -> None:
 
 def _vocabulary(report: Mapping[str, Any]) -> str:
     match report["tokens"]:
-        case "bpe":
+        case "bpe" | "model":
             return f"{report['words']:,} pieces"
         case "characters":
             unit = "characters"

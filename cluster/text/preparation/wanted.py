@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Recipe, Rewrite, TaskKind, Text
+from cluster.config.schema import Data, Pretrained, Recipe, Rewrite, TaskKind, Text
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
 from cluster.text.raw.sources import told_by_place
 from cluster.text.tokens.given import Input, input_of
+from cluster.text.tokens.model import ModelPieces, read_model
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
 
 NOTHING_CUT = 2**31 - 1
@@ -38,11 +39,18 @@ class Wanted:
     text: Text
     task: TaskKind
     encoder: Encoder | None
-    """That of the run that `model.start_from` names, used in place of one fitted to the training split."""
+    """That of the run that `model.start_from` names, or of a pretrained model, used in place of one fitted to the
+    training split."""
     encoder_sha256: str
     objective: str = ""
     """The kind of model, of a language model; how texts are scored, of pairs: what is kept beside the data (the
     baseline) depends on it."""
+
+    @property
+    def tokenizer(self) -> str:
+        """That of a pretrained model, as JSON; empty: there is none."""
+        pieces = None if self.encoder is None else self.encoder.pieces
+        return json.dumps(pieces.contents) if isinstance(pieces, ModelPieces) else ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,10 @@ def wanted_by(recipe: Recipe) -> Wanted:
         objective = recipe.model.kind
     if isinstance(recipe.task, Rewrite):
         objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
+    if isinstance(recipe.model, Pretrained):
+        pieces, digest = read_model(recipe.model, speaks=recipe.task.kind == "language")
+        own = Encoder(text, pieces.words, None, pieces, input_of(recipe.data, recipe.task.kind))
+        return Wanted(recipe.data, text, recipe.task.kind, own, digest, objective)
     if not recipe.model.start_from:
         return Wanted(recipe.data, text, recipe.task.kind, None, "", objective)
     folder = RunFolder(Path(recipe.model.start_from)).model

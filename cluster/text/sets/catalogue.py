@@ -23,6 +23,7 @@ from typing import Any
 
 from cluster.data.durable import rename_folder
 from cluster.errors import DataError, exit_code_of
+from cluster.text.sets import minilm
 from cluster.text.sets.originals import Converted, Example, convert
 from cluster.text.sets.package import Package, download
 from cluster.text.sets.pinned import SETS, DataSet, Slot
@@ -43,8 +44,8 @@ def find(name: str) -> DataSet:
     for data_set in SETS:
         if data_set.name == name:
             return data_set
-    near = difflib.get_close_matches(name, names(), cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(names())}."
+    near = difflib.get_close_matches(name, [*names(), minilm.NAME], cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join([*names(), minilm.NAME])}."
     raise DataError(f"the catalogue has no set named {name!r}: {hint}")
 
 
@@ -61,6 +62,11 @@ def cache_folder() -> Path:
 def folder(name: str) -> Path:
     """Where the set of that name lies, or will lie."""
     return cache_folder() / "data" / find(name).name
+
+
+def model_folder() -> Path:
+    """Where the one pretrained model of the catalogue lies, or will lie."""
+    return cache_folder() / "data" / minilm.NAME
 
 
 def about(name: str) -> dict[str, Any] | None:
@@ -211,6 +217,8 @@ def _summary(record: dict[str, Any]) -> str:
 
 def _describe(name: str) -> dict[str, Any]:
     """One set as the commands report it."""
+    if name == minilm.NAME:
+        return minilm.describe(model_folder())
     data_set, record = find(name), about(name)
     return {
         "name": name,
@@ -230,7 +238,7 @@ def _describe(name: str) -> dict[str, Any]:
 
 
 def _print_list() -> None:
-    for name in names():
+    for name in [*names(), minilm.NAME]:
         described = _describe(name)
         documents = " + ".join(f"{count:,} {slot}" for slot, count in described["documents"].items())
         print(f"{name:<18}{described['title']}")
@@ -241,6 +249,9 @@ def _print_list() -> None:
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
             case "answer":
                 aim = 'questions about a context (task.kind = "answer")'
+            case "model":
+                documents = "fetched" if described["fetched"] else ""
+                aim = f'a model to fine-tune (model.kind = "pretrained", model.folder = "{name}")'
             case "rewrite":
                 aim = 'pairs of texts (task.kind = "rewrite", fields text and target)'
             case "language":
@@ -251,15 +262,30 @@ def _print_list() -> None:
         print(f"{'':<18}{described['licence']}")
 
 
+def _fetch(name: str) -> None:
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if name == minilm.NAME:
+        minilm.fetch(model_folder(), say)
+    else:
+        fetch(name, say)
+
+
 def _run(arguments: argparse.Namespace) -> None:
     if arguments.command == "list":
         if arguments.json:
-            print(json.dumps([_describe(name) for name in names()], indent=2, ensure_ascii=False))
+            print(json.dumps([_describe(name) for name in [*names(), minilm.NAME]], indent=2, ensure_ascii=False))
         else:
             _print_list()
         return
     if arguments.command == "fetch":
-        fetch(arguments.name, lambda line: print(line, file=sys.stderr, flush=True))
+        _fetch(arguments.name)
+    elif arguments.name == minilm.NAME:
+        if not minilm.is_fetched(model_folder()):
+            raise DataError(
+                f"{minilm.NAME} is not in the cache ({model_folder()}): fetch it with `muster data fetch {minilm.NAME}`"
+            )
     else:
         _fetched_folder(arguments.name)  # raises, and says how to fetch it
     described = _describe(arguments.name)
@@ -277,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(command, help=teaches, description=teaches)
         one.add_argument("--json", action="store_true", help="one JSON document on standard output")
         if command != "list":
-            one.add_argument("name", metavar="NAME", help=", ".join(names()))
+            one.add_argument("name", metavar="NAME", help=", ".join([*names(), minilm.NAME]))
     return parser
 
 

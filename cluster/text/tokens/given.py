@@ -107,7 +107,7 @@ class RawSplits:
     """The words of raw texts, as they stand there, for a model whose words were given."""
 
     def __init__(self, text: Text) -> None:
-        tokens = "words" if text.tokens == "bpe" else text.tokens
+        tokens = "words" if text.tokens in ("bpe", "model") else text.tokens
         self._splits = splits_of(replace(text, tokens=tokens, lower=False, affixes=False))
 
     def words(self, text: str) -> list[str]:

@@ -108,5 +108,7 @@ def splits_of(text: Text, most_chunks: int = MOST_CHUNKS) -> Splits:
             return Characters(text) if text.language == "zh" else Tokenizer(text, most_chunks)
         case "jieba":
             return Tokenizer(text)
+        case "model":
+            raise ValueError("a model's own tokens need its tokenizer: tokens/model.py")
         case _:
             assert_never(text.tokens)

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cluster.config.pretrained import Kept
 from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
 from cluster.data.marks import MARKS, end_of, mark_of
-from cluster.errors import DataError
+from cluster.errors import DataError, RecipeError
 from cluster.text.raw.asked import Question
 from cluster.text.tokens.asked import PARTS, Flags, Located, QuestionWords, marked
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
+from cluster.text.tokens.model import ModelPieces, ModelTokens
 from cluster.text.tokens.numbering import Numbered, number, splits_of
 from cluster.text.tokens.pieces import Pieces
 from cluster.text.tokens.tags import OTHER, UNIVERSAL_TAGS, pipeline_identity
@@ -29,6 +31,8 @@ from cluster.text.tokens.weights import bag
 ENCODER = "encoder.json"
 FORMAT = 2
 PAD, UNKNOWN, FIRST_WORD = 0, 1, 2
+WITH_PIECES = ("bpe", "model")
+"""`text.tokens` that are pieces of words."""
 
 Ids = npt.NDArray[np.uint32]
 
@@ -46,7 +50,7 @@ def tools_of(text: Text) -> dict[str, str]:
     wanted = {
         "spacy": True,
         "jieba": text.tokens == "jieba",
-        "tokenizers": text.tokens == "bpe",
+        "tokenizers": text.tokens in WITH_PIECES,
         "spacy-lookups-data": text.lemmas == "table",
     }
     found = {}
@@ -113,7 +117,8 @@ class Encoder:
 
     Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as models need it that write or answer, two more
     follow (`data/marks.py`). No text becomes one of them. `idf` (f64, one a word)
-    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"`.
+    belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"` and
+    "model".
     """
 
     def __init__(
@@ -121,12 +126,12 @@ class Encoder:
         text: Text,
         words: Sequence[str],
         idf: npt.NDArray[np.float64] | None,
-        pieces: Pieces | None = None,
+        pieces: Pieces | ModelPieces | None = None,
         takes: Input = "text",
     ) -> None:
         if (text.weights == "tfidf") != (idf is not None) or (idf is not None and len(idf) != len(words)):
             raise ValueError(f"weights {text.weights!r}, {len(words)} words, idf {None if idf is None else len(idf)}")
-        if (text.tokens == "bpe") != (pieces is not None) or (pieces is not None and pieces.words != list(words)):
+        if (text.tokens in WITH_PIECES) != (pieces is not None) or (pieces is not None and pieces.words != list(words)):
             raise ValueError(f"tokens {text.tokens!r}, and {'other' if pieces else 'no'} pieces")
         self.text, self.words, self.idf, self.pieces, self.takes = text, list(words), idf, pieces, takes
         self.tools: dict[str, str] | None = None
@@ -180,8 +185,10 @@ class Encoder:
 
     def table(self, words: Sequence[str]) -> Table:
         """The rows of distinct words as `number` gives them."""
-        if self.pieces is None:
+        if self.pieces is None or (isinstance(self.pieces, ModelPieces) and self.takes not in GIVEN):
             return Table(self.rows_of(words), None)
+        if isinstance(self.pieces, ModelPieces):
+            return Table(*self.pieces.numbers(words))
         numbers, counts = self.pieces.numbers(words)
         return Table(numbers + np.uint32(FIRST_WORD), counts)
 
@@ -204,6 +211,8 @@ class Encoder:
             int(known.size - np.count_nonzero(known)),
             lengths.size - int(np.count_nonzero(np.bincount(of_document[known], minlength=lengths.size))),
         )
+        if isinstance(self.pieces, ModelPieces):
+            tokens, lengths, words = self.pieces.around(tokens, lengths, words)
         if self.weighted:
             return Documents(*bag(tokens, lengths, self.text.weights, self.idf), *counted)
         if self.takes in GIVEN:  # no document of given words is empty
@@ -266,7 +275,8 @@ class Encoder:
             numbered, forms = self._given.number(given)
             return replace(self.documents(numbered, self.table(forms)), given=tuple(one.words for one in given))
         if self._splits is None:
-            self._splits = splits_of(self.text)
+            own = self.pieces
+            self._splits = ModelTokens(own.contents) if isinstance(own, ModelPieces) else splits_of(self.text)
         numbered, words = number([_text(one) for one in texts], self._splits, self.text)
         return self.documents(numbered, self.table(words))
 
@@ -291,6 +301,7 @@ class Encoder:
             "idf": None if self.idf is None else self.idf.tolist(),
             "tokenizer": None if self.pieces is None else self.pieces.contents,
             "takes": self.takes,
+            "kept": self.pieces.kept.to_json() if isinstance(self.pieces, ModelPieces) else "",
         }
         write_atomically(folder / ENCODER, json.dumps(contents, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
@@ -305,17 +316,17 @@ class Encoder:
             words, idf = contents["words"], contents["idf"]
             if not all(isinstance(word, str) for word in words):
                 raise TypeError("a word is not a string")
-            pieces = contents.get("tokenizer")
+            text = _settings(contents["text"])
             encoder = cls(
-                _settings(contents["text"]),
+                text,
                 words,
                 None if idf is None else np.array(idf, dtype=np.float64),
-                None if pieces is None else Pieces(pieces),
+                _pieces(text, contents),
                 _input(contents.get("takes", "text")),
             )
             tools: dict[str, str] = contents["tools"] if contents["format"] == FORMAT else {"spacy": contents["spacy"]}
             encoder.tools = {str(name): str(found) for name, found in tools.items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecipeError) as error:
             raise DataError(
                 f"{path} is no whole encoder ({error!r}): prepare the data, or copy the model, again."
             ) from None
@@ -340,6 +351,13 @@ def _input(takes: str) -> Input:
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")
+
+
+def _pieces(text: Text, contents: Mapping[str, Any]) -> Pieces | ModelPieces | None:
+    tokenizer = contents.get("tokenizer")
+    if tokenizer is None:
+        return None
+    return ModelPieces(tokenizer, Kept.from_json(contents["kept"])) if text.tokens == "model" else Pieces(tokenizer)
 
 
 def _settings(text: Mapping[str, Any]) -> Text:
