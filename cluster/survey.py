@@ -24,7 +24,7 @@ import numpy as np
 import tomli_w
 
 from cluster.config.load import open_recipe, parse_overrides, shipped
-from cluster.config.schema import Recipe
+from cluster.config.schema import Pretrained, Recipe, Transformer
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
 from cluster.data.marks import end_of
@@ -54,6 +54,8 @@ Say = Callable[[str], None]
 def survey(data: str, overrides: Sequence[str] = (), say: Say = to_stderr) -> dict[str, Any]:
     """All figures as one JSON document. Raises DataError, RecipeError."""
     recipe, name = recipe_of(data, overrides)
+    if isinstance(recipe.model, Pretrained):  # whose pieces say less of the data than its words
+        recipe = replace(recipe, model=Transformer(), text=replace(recipe.text, tokens="words"))
     if recipe.model.start_from:
         say(f"model.start_from = {recipe.model.start_from!r} is left out: the vocabulary shown is that of this data")
     try:

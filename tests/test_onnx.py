@@ -14,7 +14,7 @@ from tests.conftest import TASKS
 
 TOLERANCE = 1e-4
 TEXTS = ["a bright and warm film", "dull", "the witty story of a clever actor is a tender and graceful one " * 3, "zzz"]
-KINDS = ["linear", "mlp", "averaged", "cnn", "gru", "transformer", "custom"]
+KINDS = ["linear", "mlp", "averaged", "cnn", "gru", "transformer", "pretrained", "custom"]
 TAGGERS = ["lstm", "cnn", "transformer"]
 
 
