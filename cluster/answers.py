@@ -10,8 +10,9 @@ from cluster.text.raw.requests import Request
 
 Answer = dict[str, Any]
 """What was found for one text: {"label", "probability", "probabilities"}, {"labels", "probabilities"}, {"value"}, or of
-its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; of language models {"continuation"} or {"filled",
-"masks"}; of one that writes texts of others {"rewritten"}."""
+its words {"tokens", "tags", "probabilities"} and perhaps {"spans"}; to a question {"answer", "start", "end", "score",
+"no_answer"}; of language models {"continuation"} or {"filled", "masks"}; of one that writes texts of others
+{"rewritten"}."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Form:
     def _short(self, request: Request, answer: Answer) -> str:
         if "tags" in answer:
             return printable(_tagged(answer))
+        if "answer" in answer:
+            found = printable(answer["answer"]) or "(none)"
+            return f"{found}  {answer['score']:.3f}  {clipped(request.question, max(20, self.width - len(found) - 9))}"
         if "continuation" in answer:
             return request.text + str(answer["continuation"]) + "\n"
         if "rewritten" in answer:

@@ -1,6 +1,7 @@
 """The score to beat: a linear model of scikit-learn's over TF-IDF, or the most frequent label of each word, on exactly
-the rows that the model has; for language models counts of five tokens in a row (`ngrams.py`), on the same tokens; for
-pairs the text that is read as it is, or its first sentence, in place of what is to be written.
+the rows that the model has; for questions a sliding window (`sliding.py`); for language models counts of five tokens in
+a row (`ngrams.py`), on the same tokens; for pairs the text that is read as it is, or its first sentence, in place of
+what is to be written.
 
 python -m cluster.baseline RECIPE [key=value ...]
 """
@@ -14,15 +15,17 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cluster import squad
 from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.config.load import load
-from cluster.config.schema import Embed, Recipe, Rewrite, Skipgram, Tag, prepared_for
+from cluster.config.schema import Answer, Embed, Recipe, Rewrite, Skipgram, Tag, prepared_for
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of
@@ -34,6 +37,7 @@ from cluster.metrics import label_scores, number_scores, scores, token_scores
 from cluster.ngrams import log_probabilities
 from cluster.overlap import Overlap
 from cluster.prepare import prepare, source_paths, to_stderr
+from cluster.sliding import SlidingWindow
 from cluster.spans import SpanRules
 from cluster.text.raw.read import Row, read_rows
 
@@ -44,10 +48,12 @@ MODELS = {
     "multilabel": "TF-IDF + logistic regression for each label (scikit-learn)",
     "regress": "TF-IDF + ridge regression (scikit-learn)",
     "tag": "most frequent label of each word",
+    "answer": "sliding window",
     "language": "5-gram, interpolated Kneser-Ney",
     "embed": "frequency of each word",
     "rewrite": "the text itself",
 }
+CHOSEN_ON = 2000
 FIRST_SENTENCE = "first sentence of the text"
 """The baseline of a summary."""
 NEVER_ASKED = 2
@@ -113,6 +119,8 @@ def _figures(recipe: Recipe, train: ShardReader, scored: ShardReader, say: Calla
         masked = objective(recipe.model) == "masked"
         return _missing_tokens(train, scored) if masked else _next_tokens(recipe, train, scored)
     paths = [path for _, path in source_paths(recipe.data, say)]
+    if isinstance(recipe.task, Answer):
+        return _of_questions(recipe, paths, train, scored) | {"converged": True}
     if isinstance(recipe.task, Rewrite):
         return _as_it_is(recipe, recipe.task, paths, scored)
     if isinstance(recipe.task, Tag):
@@ -289,6 +297,29 @@ def _of_words(
         told = rules.scores(spans)
         found |= {name: told[name] for name in ("span_f1", "span_precision", "span_recall")}
     return found
+
+
+def _of_questions(recipe: Recipe, paths: Sequence[Path], train: ShardReader, scored: ShardReader) -> dict[str, Any]:
+    """By the same rules as the model's; when none is given was chosen on the first `CHOSEN_ON` training questions."""
+    window = SlidingWindow(row.question for row in _rows(recipe, paths, train) if row.question)
+    split = squad.splitter(recipe.text.language)
+
+    def judged(reader: ShardReader, most: int) -> tuple[Array, Array]:
+        asked = [row.question for row in islice(_rows(recipe, paths, reader), most) if row.question]
+        right = [[text for text, _ in one.references] for one in asked]
+        found = [window.find(one) for one in asked]
+        rows = [
+            (*squad.judge(one.text, references, not all(right), split), -one.share)
+            for one, references in zip(found, right, strict=True)
+        ]
+        return np.array(rows).reshape(-1, 3), np.array(list(map(bool, right)), dtype=np.bool_)
+
+    threshold = np.inf
+    if train.manifest.report["splits"]["train"]["unanswerable"]:
+        rows, there = judged(train, CHOSEN_ON)
+        threshold = squad.best_threshold(rows[:, 1], rows[:, 2], there)
+    rows, there = judged(scored, scored.documents)
+    return squad.figures(rows[:, 0], rows[:, 1], there, rows[:, 2] <= threshold)
 
 
 def _words(row: Row, recipe: Recipe) -> list[tuple[tuple[str, bool], str]]:

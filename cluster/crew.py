@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cluster.answers import Form, Written
 from cluster.errors import InfrastructureError
+from cluster.text.raw.asked import Question
 from cluster.text.raw.requests import Request
 from cluster.text.tokens.given import NOWHERE, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
@@ -94,12 +95,14 @@ def write(predictor: "Predictor", form: Form, requests: Sequence[Request]) -> Wr
     return form.write(requests, predictor.predict(_texts(requests)))
 
 
-def _texts(requests: Sequence[Request]) -> list[str | Words]:
+def _texts(requests: Sequence[Request]) -> list[str | Words | Question]:
     return [_given(request) for request in requests if not request.error]
 
 
-def _given(request: Request) -> str | Words:
-    """The text, or its words with the predicate that the row marks."""
+def _given(request: Request) -> str | Words | Question:
+    """The text, its words with the predicate that the row marks, or what is asked of it."""
+    if request.question:
+        return Question(request.question, request.text)
     if not request.words:
         return request.text
     predicate = (request.fields or {}).get(PREDICATE)
@@ -242,7 +245,7 @@ def _begin_worker(folder: Path, form: Form) -> None:
 def _warm(whole: bool) -> None:
     """Everything that takes long the first time. (What an initializer raises ends a pool without saying why.)"""
     encoder = _whole().encoder if whole else _half()
-    encoder.encode(["a"])
+    encoder.encode([Question("a", "a") if encoder.takes == "question" else "a"])
 
 
 def _write(requests: list[Request]) -> Written:

@@ -41,7 +41,8 @@ class Batch:
     labels: Tensor
     """int64 (B,), -1 for a label that the training set did not hold; numbers float64 (B,); sets of labels int64
     (B, C); labels of the tokens int64 (B, T), as they are stored (`data/manifest.py`); tokens to be said int64 (B, T),
-    -1 where none is asked for."""
+    -1 where none is asked for; of questions flags and numbers of the tokens of their windows int64 (B, T), where B are
+    windows (`data/windows.py`)."""
     micro_batch: int
     """Index of its (first) micro-batch in the step: seeds its dropout."""
     idle: bool = False
@@ -143,7 +144,9 @@ class Gather:
         documents = np.concatenate(groups)
         counts = [len(group) for group in groups]
         if isinstance(self.reader, Asks):
-            yield from ((arrays, 0) for arrays in self.reader.asked(documents, counts, step))
+            for asked in self.reader.asked(documents, counts, step):
+                beside = _apart(asked.get("beside"))
+                yield (asked if beside is None else {**asked, "beside": beside}), 0
             return
         labels_of = self.reader.labels_each(documents, counts, self.packed)
         if self.packed:

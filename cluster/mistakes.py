@@ -39,6 +39,7 @@ NEEDED = {
     "multilabel": ("probabilities",),
     "regress": ("predicted",),
     "tag": ("wrong",),
+    "answer": ("start", "end", "none", "exact", "answerable"),
     "rewrite": ("written_ends",),
 }
 """What predictions.npz holds beside the loss."""
@@ -143,7 +144,7 @@ def _worst(
         row = rows.get(place)
         told = _told(predictions, reader, document, threshold, row)
         if (
-            row is not None and not told["true"] and task not in ("tag", "rewrite")
+            row is not None and not told["true"] and task not in ("tag", "answer", "rewrite")
         ):  # a label that training never saw has no name in the manifest
             told["true"] = ", ".join(row.labels)
         file = {"file": _path(place.file, report), "line": place.line}
@@ -165,6 +166,10 @@ def _wrong(predictions: Predictions, reader: ShardReader, threshold: float) -> n
             return np.asarray(((predictions["probabilities"] >= threshold) != (reader.labels > 0)).any(axis=1))
         case "tag":
             return np.asarray(predictions["wrong"] > 0)
+        case "answer":
+            # of what has no answer, an answer; of the others none, or one that shares not all words with a reference
+            given, unanswerable = ~predictions["none"].astype(np.bool_), ~predictions["answerable"].astype(np.bool_)
+            return np.asarray(np.where(unanswerable, given, ~given | (predictions["exact"] < 1)))
         case _:
             return np.ones(reader.documents, dtype=np.bool_)
 
@@ -190,6 +195,8 @@ def _told(
             }
         case "tag":
             return _told_of_words(predictions, reader, document, row)
+        case "answer":
+            return _told_of_answer(predictions, document, row)
         case "rewrite":
             first, last = (int(predictions["written_ends"][one]) if one >= 0 else 0 for one in (document - 1, document))
             said = predictions["written"][first:last].tobytes().decode("utf-8", "replace")
@@ -221,6 +228,16 @@ def _told_of_words(predictions: Predictions, reader: ShardReader, document: int,
         return ", ".join(map("".join, zip(words, labels, strict=True))) + more
 
     return {"true": listed(true), "predicted": listed(said)}
+
+
+def _told_of_answer(predictions: Predictions, document: int, row: Row | None) -> dict[str, Any]:
+    """The answers that are right, and the one that was given: with the text of its row, which has its characters."""
+    if row is None or row.question is None:
+        return {"true": "", "predicted": ""}
+    right = dict.fromkeys(text for text, _ in row.question.references)
+    start, end = (int(predictions[name][document]) for name in ("start", "end"))
+    given = "" if predictions["none"][document] else row.question.context[start:end]
+    return {"true": " | ".join(right), "predicted": given}
 
 
 def _text(row: Row | None) -> dict[str, Any]:

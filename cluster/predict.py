@@ -9,12 +9,15 @@ lines in a file, in a pipe or with `--json`, short lines on a terminal. Blank li
 read is reported on standard error and stands in the output as {"line": 7, "error": ...}; the rest is predicted, and the
 exit code is 2. An input field named as an answer is ("label") is kept as "input_label".
 
+A model that answers questions takes rows with `question` and `context`, files of SQuAD, or texts with `--question`.
+
 A language model goes on with each text (`--temperature` and its neighbours; on a terminal as it writes), or fills in
 each [MASK]. A model that translates or sums up writes another text of each (`--beam`, `--length-penalty`).
 """
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -29,7 +32,7 @@ from cluster.answers import Answer, Form, Written
 from cluster.crew import Crew, answerable, write, written
 from cluster.errors import EXIT_DONE, EXIT_WRONG_INPUT, DataError, DeviceError, exit_code_of
 from cluster.runs import model_folder, read_json
-from cluster.text.raw.requests import Request, from_arguments, from_file, from_stream, same_file
+from cluster.text.raw.requests import Request, asking, from_arguments, from_file, from_squad, from_stream, same_file
 from cluster.text.tokens.pipeline import Encoder, tools_of
 
 if TYPE_CHECKING:
@@ -79,8 +82,42 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         beside.unlink(missing_ok=True)
 
 
-def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
+def _requests(options: argparse.Namespace, task: str) -> tuple[Iterator[Request], str]:
     """What to predict, and what to call it in messages. Raises DataError."""
+    if task != "answer":
+        for option in ("question", "squad"):
+            if getattr(options, option):
+                raise DataError(
+                    f"--{option}: only for a model that answers questions, which {options.run} holds none of."
+                )
+        return _given_requests(options, options.field)
+    # Without --question each line is a row, which holds the question, too.
+    field = options.field or ("context" if options.question is None and not options.texts else None)
+    given = options.input and str(options.input) != "-" and not options.texts
+    squad = from_squad(options.input) if given and options.question is None else None
+    requests, name = (squad, str(options.input)) if squad is not None else _given_requests(options, field)
+    requests = asking(requests, options.question)
+    return (_named(requests) if options.squad else requests), name
+
+
+def _named(requests: Iterator[Request]) -> Iterator[Request]:
+    """The requests; those whose row has no id are errors."""
+    for request in requests:
+        known = bool(request.error) or str((request.fields or {}).get("id", "")) != ""
+        yield request if known else replace(request, error="no field 'id', by which --squad names each answer")
+
+
+def _as_squad(answers: Iterator[Written]) -> Iterator[Written]:
+    """Id and answer of each row, as one object at the end: what SQuAD's evaluation scripts read."""
+    found: dict[str, str] = {}
+    for some in answers:
+        rows = map(json.loads, some.text.removesuffix("\n").split("\n") if some.text else ())
+        found.update((str(row["id"]), row["answer"]) for row in rows if "answer" in row)
+        yield Written("", some.bad)
+    yield Written(json.dumps(found, ensure_ascii=False) + "\n", ())
+
+
+def _given_requests(options: argparse.Namespace, field: str | None) -> tuple[Iterator[Request], str]:
     if options.texts and options.input:
         raise DataError("texts as arguments and --input exclude each other: give one of them.")
     if options.texts:
@@ -88,16 +125,17 @@ def _requests(options: argparse.Namespace) -> tuple[Iterator[Request], str]:
     if options.input and str(options.input) != "-":
         if options.output and same_file(options.input, options.output):
             raise DataError(f"--output {options.output} is the input itself: name another file.")
-        return from_file(options.input, options.field), str(options.input)
+        return from_file(options.input, field), str(options.input)
     if sys.stdin.isatty():
         print("one text a line, Ctrl-D ends", file=sys.stderr)
-    return from_stream(sys.stdin.buffer, options.field), "standard input"
+    return from_stream(sys.stdin.buffer, field), "standard input"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="muster predict",
-        description="Labels, numbers or other texts for texts, or labels for their words, from a finished run. "
+        description="Labels, numbers or other texts for texts, labels for their words, or answers to questions, from a "
+        "finished run. "
         "Without texts or --input, stdin is read.",
         epilog='A line that cannot be read stands in the output as {"line": n, "error": ...}; the exit code is then 2.',
     )
@@ -114,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         "--field",
         metavar="NAME",
         help='field that holds the text, or the list of words (lines are then JSON; default "text")',
+    )
+    parser.add_argument(
+        "--question", metavar="TEXT", help="ask this of every text (default: the field question of each row)"
+    )
+    parser.add_argument(
+        "--squad", action="store_true", help="one JSON object, id to answer, as SQuAD's evaluation scripts read it"
     )
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     parser.add_argument(
@@ -181,11 +225,6 @@ REWRITTEN_AT_ONCE = 256
 
 
 def _run(options: argparse.Namespace) -> int:
-    requests, name = _requests(options)
-    if options.output and not options.output.parent.is_dir():
-        raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
-    as_json = options.json or options.output is not None or not sys.stdout.isatty()
-    form = Form(as_json, shutil.get_terminal_size().columns)
     folder = model_folder(options.run)
     task = _task_of(folder)
     if task == "embed":
@@ -194,6 +233,11 @@ def _run(options: argparse.Namespace) -> int:
             "shows the nearest words, `muster export --format word2vec` writes them, and model.vectors has another "
             "model begin with them."
         )
+    requests, name = _requests(options, task)
+    if options.output and not options.output.parent.is_dir():
+        raise DataError(f"--output {options.output}: there is no folder {options.output.parent}.")
+    as_json = options.json or options.squad or options.output is not None or not sys.stdout.isatty()
+    form = Form(as_json, shutil.get_terminal_size().columns)
     if task != "rewrite" and (given := _given(options, SEARCHING)):
         raise DataError(
             f"{', '.join(given)}: only a model that writes texts of others searches, and {options.run} none."
@@ -217,7 +261,7 @@ def _run(options: argparse.Namespace) -> int:
         if name == "standard input" and sys.stdin.isatty():  # somebody sits there and waits for each answer
             answers = (write(predictor, form, [request]) for request in requests)
         with _output(options.output) as stream:
-            for some in answers:
+            for some in _as_squad(answers) if options.squad else answers:
                 stream.write(some.text)
                 stream.flush()
                 for line, reason in some.bad:

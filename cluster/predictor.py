@@ -4,6 +4,10 @@
     predictor(["a fine film"])            # array of probabilities, (1, 2)
     predictor.predict(["a fine film"])    # [{"label": "positive", "probability": 0.97, "probabilities": {...}}]
 
+A model that answers questions takes `Question(question, context)`:
+
+    predictor.predict([Question("Who came?", "Ada came.")])    # [{"answer": "Ada", "start": 0, "end": 3, ...}]
+
 A tagger's texts may be lists of words, too, and `Words(words, predicate)` where it was trained on marked predicates:
 
     predictor.predict([["a", "fine", "film"]])    # [{"tokens": [...], "tags": ["DT", "JJ", "NN"], ...}]
@@ -19,15 +23,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cluster.answerer import best_spans, named_answers
 from cluster.data.manifest import FIRST_TARGET
 from cluster.errors import DataError, RunError
 from cluster.models.build import load_for_inference
 from cluster.runs import model_folder
+from cluster.tasks.answer import Answer
 from cluster.tasks.build import build_for_inference
 from cluster.tasks.multilabel import Multilabel
 from cluster.tasks.regress import Regress
 from cluster.tasks.tag import Tag
 from cluster.tasks.task import Answering
+from cluster.text.raw.asked import Question
+from cluster.text.tokens.affixes import apart
 from cluster.text.tokens.given import NOWHERE, Words
 from cluster.text.tokens.pipeline import Documents, Encoder
 from cluster.training.checkpoint import verify_folder
@@ -37,8 +45,9 @@ FORWARD_TOKENS = 32_768
 DIGITS = 6
 
 Found = npt.NDArray[np.float64]
-Given = str | Sequence[str] | Words
-"""A text, its words, or its words with a mark."""
+Given = str | Sequence[str] | Words | Question
+"""A text, its words, its words with a mark, or a question about a context."""
+NO_QUESTION = "the model answers questions: give question and context"
 
 
 class Predictor:
@@ -54,12 +63,12 @@ class Predictor:
         self._model, description = load_for_inference(self.folder, device)
         self._model.eval()
         task = build_for_inference(description)
-        if not isinstance(task, Answering):
+        if not isinstance(task, Answering | Answer):
             raise RunError(
                 f"{self.folder} holds a language model, one that writes texts, or word vectors: it says no label of a "
                 "text. Use `muster predict`, or `muster neighbours`."
             )
-        self.task = task
+        self.task: Answering | Answer = task
         self.labels: list[str] = description["labels"]
         layout = "bag" if self.encoder.weighted else "sequence"
         if description.get("layout", layout) != layout:
@@ -69,8 +78,9 @@ class Predictor:
 
     def __call__(self, texts: Sequence[Given]) -> Found:
         """The probability of each label for each text (B, C); of a regression the number for each text (B,); of a
-        tagger the number of the likeliest label of each word, and its probability (N, 2). Raises DataError for words,
-        or marks, that the model was not trained on."""
+        tagger the number of the likeliest label of each word, and its probability (N, 2); of answers the first and
+        the last word of the context, their probability and that of no answer (B, 4). Raises DataError for words, marks
+        or questions that the model was not trained on."""
         return self.of(self.encoder.encode(self._given(texts)))
 
     def predict(self, texts: Sequence[Given]) -> list[dict[str, Any]]:
@@ -79,11 +89,18 @@ class Predictor:
 
     def answers(self, documents: Documents) -> list[dict[str, Any]]:
         """The same, for documents that this model's encoder made."""
+        if isinstance(self.task, Answer):
+            return named_answers(*self._spans(documents, self.task), documents, DIGITS)
         found = self.of(documents)
         return named_words(found, documents, self.task) if isinstance(self.task, Tag) else self._named(found)
 
     def refusal(self, given: Given) -> str:
         """Why this model cannot answer for a text or for words; nothing if it can."""
+        if isinstance(self.task, Answer):
+            whole = isinstance(given, Question) and given.question.strip() and given.context.strip()
+            return "" if whole else NO_QUESTION
+        if isinstance(given, Question):
+            return "a question, but the model was not trained to answer"
         if isinstance(given, str):
             return (
                 "the model labels the arguments of a marked predicate: give tokens and predicate" if self.marks else ""
@@ -103,14 +120,21 @@ class Predictor:
         """Does it need to be told which word is the predicate?"""
         return self.encoder.takes == "predicate"
 
-    def _given(self, texts: Sequence[Given]) -> list[str | Words]:
+    @property
+    def answers_questions(self) -> bool:
+        """Does it take questions about a context?"""
+        return isinstance(self.task, Answer)
+
+    def _given(self, texts: Sequence[Given]) -> list[str | Words | Question]:
         for number, one in enumerate(texts, start=1):
             if why := self.refusal(one):
                 raise DataError(f"text {number}: {why}.")
-        return [one if isinstance(one, str | Words) else Words(one) for one in texts]
+        return [one if isinstance(one, str | Words | Question) else Words(one) for one in texts]
 
     def of(self, documents: Documents) -> Found:
         """As `__call__`, for documents that this model's encoder made."""
+        if isinstance(self.task, Answer):
+            return self._spans(documents, self.task)[0]
         if isinstance(self.task, Tag):
             return self._of_tokens(documents, self.task)[documents.begins_word]
         count = documents.lengths.size
@@ -119,6 +143,9 @@ class Predictor:
             for chosen in _forwards(documents):
                 found[chosen] = self.task.answers(self._model(*self._batch(documents, chosen)))
         return found
+
+    def _spans(self, documents: Documents, task: Answer) -> tuple[Found, npt.NDArray[np.bool_]]:
+        return best_spans(self._model, task, documents, FORWARD_TOKENS, self.device)
 
     def _of_tokens(self, documents: Documents, task: Tag) -> Found:
         """The likeliest label of each token, and its probability, one document after the other."""
@@ -165,9 +192,7 @@ class Predictor:
         if self.encoder.weighted:
             return self._sent(tokens), self._sent(lengths), self._sent(beside)
         inside = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
-        if beside is not None and beside.dtype == np.uint64:
-            beside = beside[..., None].view("<u2")
-        tags = None if beside is None else _padded(beside.astype(np.int64), inside)
+        tags = None if beside is None else _padded(apart(beside).astype(np.int64), inside)
         return self._sent(_padded(tokens, inside)), self._sent(lengths), self._sent(tags)
 
     def _sent(self, array: npt.NDArray[Any] | None) -> torch.Tensor | None:

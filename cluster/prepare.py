@@ -23,6 +23,7 @@ from typing import Any
 from cluster.config.load import load
 from cluster.config.pretrained import is_catalogued
 from cluster.config.schema import Data, Pretrained, Recipe, TaskKind
+from cluster.data.asked import QUESTIONS
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest
 from cluster.data.references import references_name
@@ -291,7 +292,8 @@ def _merged(
 
 def described(folder: Path) -> list[dict[str, Any]]:
     """Manifest entries of the files that are no columns."""
-    names = [ENCODER, *filter(lambda name: (folder / name).exists(), map(references_name, SPLITS))]
+    questions = (f"{split}/{QUESTIONS}" for split in SPLITS)
+    names = [ENCODER, *(one for one in (*map(references_name, SPLITS), *questions) if (folder / one).exists())]
     return [describe_file(folder, name) for name in names]
 
 

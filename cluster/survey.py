@@ -197,6 +197,8 @@ class Survey:
             "lengths": {**figures.described(reader.lengths), "histogram": figures.length_histogram(reader.lengths)},
         }
         match self._manifest.task:
+            case "answer":
+                told |= {"unanswerable": report["unanswerable"], "widened": report["widened"]}
             case "regress":
                 targets = np.asarray(reader.labels, dtype=np.float64)
                 told["targets"] = {**figures.described(targets), "histogram": figures.number_histogram(targets)}
@@ -207,7 +209,7 @@ class Survey:
             case "rewrite":
                 written = np.asarray(reader.labels)
                 told["written"] = {**figures.described(written), "histogram": figures.length_histogram(written)}
-        if self._manifest.task not in ("regress", "language", "rewrite"):
+        if self._manifest.task not in ("regress", "answer", "language", "rewrite"):
             told |= {"labels": report["labels"], "unknown_labels": report["unknown_labels"]}
         return told
 
@@ -275,13 +277,14 @@ class Survey:
         reader = self._splits[name].reader
         tokens, _, _ = reader.flat(np.array([place]))
         first_unknown, end = FIRST_WORD + self._kept, end_of(self._encoder.rows)
+        mark = {"pairs": "<end>", "question": "->"}.get(self._encoder.takes, "<unk>")
         words = [
             self._shown(self._encoder.words[row - FIRST_WORD])
             if FIRST_WORD <= row < first_unknown
-            else "<end>"
-            if row == end and self._encoder.takes == "pairs"
+            else mark
+            if row == end
             else "<unk>"
-            for row in tokens[1 if self._encoder.takes == "language" else 0 :].tolist()
+            for row in tokens[1 if self._encoder.takes in ("language", "question") else 0 :].tolist()
         ]
         decoded = ("|" if self._recipe.text.tokens == "bpe" else " ").join(words)
         return self._place(int(reader.sources[place]), rows) | {"decoded": decoded[:LONGEST_TEXT], "tokens": len(words)}
@@ -296,6 +299,9 @@ class Survey:
         match self._manifest.task:
             case "language":
                 pass
+            case "answer":
+                assert row.question is not None
+                told["labels"] = list(dict.fromkeys(text for text, _ in row.question.references))
             case "rewrite":
                 told["written"] = row.written[:LONGEST_TEXT]
             case "regress":

@@ -28,7 +28,7 @@ from cluster.data.durable import write_arrays, write_atomically
 from cluster.data.manifest import Manifest, open_prepared
 from cluster.data.order import Order, OrderSettings
 from cluster.data.pairs import Pairs
-from cluster.data.reading import reader_of
+from cluster.data.reading import reader_of, said_of
 from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
@@ -40,6 +40,7 @@ from cluster.runs import RunFolder, create_run, locked, open_run, read_json, run
 from cluster.supervision.verdict import Ending, verdict_of, write_verdict
 from cluster.tasks.build import build_task
 from cluster.tasks.rewrite import Rewrite
+from cluster.tasks.task import Calibrates
 from cluster.training.beginning import begin, keep_frozen_rows
 from cluster.training.checkpoint import Checkpoints, TrainState, verify_folder, weights_of, write_tensors
 from cluster.training.faults import ATTEMPT, StopFlag, run_rank
@@ -190,7 +191,7 @@ def _build(
     if world.device.type == "cuda":
         whole_gradients(model)
     optimizer = build_optimizer(model, recipe.optim, world.device)
-    notes: list[str] = []
+    notes = said_of(reader)
     state = _restore(checkpoints, model, optimizer, world, notes)
     if state.step == 0:
         begin(model, recipe.model, manifest, world, notes.append)
@@ -307,6 +308,8 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
         model.load_state_dict(load_file(best / "model.safetensors"))
     weights = {name: v.float() if v.is_floating_point() else v for name, v in weights_of(model).items()}
     model.load_state_dict(weights)  # what is saved is what is scored: float64 is rounded first
+    if isinstance(trainer.task, Calibrates) and "validation" in manifest.splits:
+        _calibrate(trainer, trainer.task, model, manifest, state)
     sums = written = None
     if "test" in manifest.splits:
         test = reader_of(manifest.folder, "test", trainer.recipe)
@@ -341,6 +344,17 @@ def _finish(run: RunFolder, trainer: Trainer, manifest: Manifest, state: TrainSt
             columns = written.columns() if written else {}
             write_arrays(run.predictions, trainer.task.documents(sums) | columns)
             write_atomically(run.evaluation, json.dumps(figures, indent=1).encode() + b"\n")
+
+
+def _calibrate(trainer: Trainer, task: Calibrates, model: nn.Module, manifest: Manifest, state: TrainState) -> None:
+    """Let the task choose a setting of its own on the validation split, with the weights that are kept. A collective;
+    all ranks choose the same."""
+    validation = reader_of(manifest.folder, "validation", trainer.recipe)
+    budget = trainer.recipe.train.micro_batch_tokens
+    with trainer.pulse.phase(Phase.VALIDATE):
+        sums = evaluation_sums(model, task, validation, trainer.world, trainer.plan, budget, trainer.pulse, keep=False)
+    if said := task.calibrate(sums):
+        trainer.monitor.write("note", step=state.step, message=said)
 
 
 if __name__ == "__main__":

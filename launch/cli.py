@@ -235,6 +235,12 @@ def _predict(built: argparse.ArgumentParser) -> None:
     built.add_argument(
         "--field", metavar="NAME", help="the field of --input that holds the text (default: as in training)"
     )
+    built.add_argument(
+        "--question", metavar="TEXT", help="ask this of every text (default: the field question of each row)"
+    )
+    built.add_argument(
+        "--squad", action="store_true", help="one JSON object, id to answer, as SQuAD's evaluation scripts read it"
+    )
     built.add_argument("--json", action="store_true", help="JSON on stdout")
     built.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: a GPU if there is one")
     searching = built.add_argument_group("models that write a text of each (translations, summaries)")

@@ -296,10 +296,11 @@ def _report(run: RunFolder, recipe: Recipe, as_json: bool, seconds: float) -> in
     took = f" in {seconds:.0f} s" if seconds else ""
     print(f"{run.path}: finished{took}")
     print(scores.comparison(evaluation, against) if evaluation else _without_test(run, recipe))
+    asked = ' --question "What is asked?"' if recipe.task.kind == "answer" else ""
     if recipe.task.kind == "embed":
         print(f"Who is near whom:    muster neighbours {run.path} WORD")
     else:
-        print(f'Use it on text:    muster predict {run.path} "some text"')
+        print(f'Use it on text:    muster predict {run.path} "some text"{asked}')
     if evaluation and recipe.task.kind == "embed":
         print(f"Compare with people: muster evaluate {run.path}")
     elif evaluation:

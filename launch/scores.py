@@ -22,16 +22,34 @@ def comparison(evaluation: Scores, baseline: Scores | None) -> str:
     ]
     if task == "language" and evaluation.get("bits_per_byte") is None:
         rows = rows[1:]
+    if task == "answer":
+        rows += _parts(evaluation, baseline or {})
     heads = ["", "model", (baseline or {}).get("model", BASELINE).removesuffix(" (scikit-learn)")]
     if baseline is None:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    units = {"language": "tokens", "embed": "tokens", "rewrite": "tokens of what was asked for"}
+    units = {"language": "tokens", "embed": "tokens", "rewrite": "tokens of what was asked for", "answer": "questions"}
     unit = units.get(task, "examples")
     if "documents" in evaluation:
         unit = f"words in {evaluation['documents']:,} documents"
     counted = [evaluation[name] for name in evaluation if name.endswith("_signature")]
     return "\n".join([_table(heads, rows), f"{evaluation['examples']:,} {unit}{_unknown(evaluation)}", *counted])
 
+
+def _parts(evaluation: Scores, baseline: Scores) -> list[list[str]]:
+    """Questions with an answer and those without, where a split has both."""
+    return [
+        [f"{words}, {count:,} {which}", _share(evaluation[part][name]), _share(baseline.get(part, {}).get(name))]
+        for part, which, figures in PARTS
+        if part in evaluation
+        for words, name in figures
+        for count in (evaluation[part]["examples"],)
+    ]
+
+
+PARTS = (
+    ("has_answer", "with an answer", (("F1", "answer_f1"), ("exact match", "exact_match"))),
+    ("no_answer", "without one", (("right", "exact_match"),)),
+)
 
 FIGURES = {
     "classify": [("accuracy", "accuracy"), ("F1 macro", "f1_macro"), ("F1 weighted", "f1_weighted"), ("loss", "loss")],
@@ -44,6 +62,7 @@ FIGURES = {
         ("accuracy", "accuracy"), ("span F1", "span_f1"), ("span precision", "span_precision"),
         ("span recall", "span_recall"), ("F1 macro", "f1_macro"), ("loss", "loss"),
     ],
+    "answer": [("F1", "answer_f1"), ("exact match", "exact_match"), ("loss", "loss")],
     "language": [
         ("bits per byte", "bits_per_byte"), ("perplexity", "perplexity"), ("loss", "loss"), ("accuracy", "accuracy"),
     ],

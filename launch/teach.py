@@ -97,12 +97,14 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
     "predict": Command(
         "use a finished run on new text",
         "Label (or rate) texts with a finished run, on all cores; it needs nothing but the run's folder.\n"
+        "A model that answers takes questions with their contexts, or texts with --question.\n"
         "A language model goes on with each text, or fills in each [MASK]; translations and summaries are written.",
         """examples:
   muster predict runs/sentiment "a fine film" "a waste of time"
   echo "a fine film" | muster predict runs/sentiment
   muster predict runs/sentiment --input new.jsonl --output labelled.jsonl     also .csv, .tsv, .json, .txt, .parquet
   zcat new.jsonl.gz | muster predict runs/sentiment --field text | grep positive
+  muster predict runs/answer-made --input questions.jsonl        rows with question and context, or a file of SQuAD
   muster predict runs/lm-tiny "What light" --temperature 0.7 --top-p 0.95 --tokens 200
   muster predict runs/mlm-tiny "What [MASK] through yonder window breaks?"
   muster predict runs/translate-de "Opens the dialog." --beam 8""",

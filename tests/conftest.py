@@ -221,6 +221,59 @@ def tagging_recipe_of(tagged_corpus, recipe_of):
     return write
 
 
+def asked_things(questions, seed, longest=8):
+    """Question, context and answers: what a box holds, by its colour; some colours are on no box."""
+    chance = random.Random(seed)
+    colours = [f"colour{number}" for number in range(12)]
+    for number in range(questions):
+        boxes = chance.sample(colours, chance.randint(2, longest))
+        held = [" ".join(chance.sample(GOOD + BAD, chance.randint(1, 2))) for _ in boxes]
+        context = " ".join(f"The {box} box has {what}." for box, what in zip(boxes, held, strict=True))
+        box = chance.choice(colours)
+        answers = []
+        if box in boxes:
+            what = held[boxes.index(box)]
+            start = context.index(f"{box} box has ") + len(f"{box} box has ")
+            answers = [{"text": what, "answer_start": start}]
+        question = f"What has the {box} box?"
+        yield {"id": f"{seed}-{number}", "question": question, "context": context, "answers": answers}
+
+
+@pytest.fixture(scope="session")
+def asked_corpus(tmp_path_factory):
+    """A folder with train, validation and test as .jsonl and as .json in the form of SQuAD 2.0."""
+    folder = tmp_path_factory.mktemp("asked")
+    for seed, (split, questions) in enumerate({"train": 400, "validation": 60, "test": 101}.items()):
+        made = list(asked_things(questions, seed))
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+        paragraphs = [
+            {
+                "context": row["context"],
+                "qas": [{k: row[k] for k in ("id", "question", "answers")} | {"is_impossible": not row["answers"]}],
+            }
+            for row in made
+        ]
+        articles = [{"title": f"boxes {n}", "paragraphs": paragraphs[n::3]} for n in range(3)]
+        (folder / f"{split}.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def asking_recipe_of(asked_corpus, recipe_of):
+    """As `recipe_of`, for questions about a context, read in windows that many contexts are too long for."""
+
+    def write(kind, ending="jsonl", **sections):
+        data = {split: str(asked_corpus / f"{split}.{ending}") for split in ("train", "validation", "test")}
+        own = {"factory": "tests.models.own:build_tagger", "size": "tests.models.own:size_of_tagger"}
+        sections["model"] = (own if kind == "custom" else {}) | sections.get("model", {})
+        sections["data"] = data | sections.get("data", {})
+        windows = {"window_tokens": 32, "stride_tokens": 12, "question_tokens": 12, "answer_tokens": 4}
+        sections["task"] = {"kind": "answer"} | windows | sections.get("task", {})
+        return recipe_of(kind, **sections)
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """A folder with train.jsonl (400), validation.jsonl (60) and test.jsonl (101 sentences)."""

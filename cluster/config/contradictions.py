@@ -6,6 +6,7 @@ from typing import Literal, assert_never
 
 from cluster.config.pretrained import MASKED, known
 from cluster.config.schema import (
+    Answer,
     Bert,
     Cnn,
     Custom,
@@ -33,13 +34,14 @@ BYTES = 256
 """Pieces that byte-pair encoding begins with: every text can be written in them."""
 Metric = Literal[
     "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
-    "pair_loss", "span_f1", "span_precision", "span_recall",
+    "pair_loss", "span_f1", "span_precision", "span_recall", "answer_f1", "exact_match",
 ]  # fmt: skip
 METRICS: dict[TaskKind | Literal["embed"], tuple[Metric, ...]] = {
     "classify": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
     "multilabel": ("f1_micro", "accuracy", "f1_macro", "f1_weighted", "loss"),
     "regress": ("mse", "mae", "r2", "spearman", "loss"),
     "tag": ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss"),
+    "answer": ("answer_f1", "exact_match", "loss"),
     "language": ("loss", "perplexity", "accuracy"),
     "embed": ("loss", "pair_loss"),
     "rewrite": ("loss", "perplexity", "accuracy"),
@@ -96,6 +98,7 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_of_data(recipe),
         *_of_text(recipe),
         *_of_tagging(recipe),
+        *_of_answering(recipe),
         *_of_model(recipe),
         *_of_language(recipe),
         *_of_vectors(recipe),
@@ -158,8 +161,8 @@ def _of_tagging(recipe: Recipe) -> Iterator[str]:
             if getattr(data, setting):
                 value = in_toml(getattr(data, setting))
                 yield f'data.{setting} = {value}: only task.kind = "tag" reads it; leave it out'
-        if text.affixes:
-            yield 'text.affixes = true: only task.kind = "tag" looks inside words; leave it out'
+        if text.affixes and not isinstance(recipe.task, Answer):
+            yield 'text.affixes = true: only task.kind = "tag" and "answer" look inside words; leave it out'
         return
     kind = recipe.model.kind
     if reads(recipe.model) == "bag":
@@ -181,6 +184,57 @@ def _of_tagging(recipe: Recipe) -> Iterator[str]:
         yield "data.roles and data.brackets: roles are in brackets anyway, and are the labels; leave data.brackets out"
     if len(set(data.columns)) < len(data.columns):
         yield f"data.columns = {in_toml(data.columns)}: names a column twice"
+
+
+MARKS_OF_WINDOW = 2
+"""One before the question, where no answer stands, and one between question and context."""
+
+
+def _of_answering(recipe: Recipe) -> Iterator[str]:
+    """What a span of a context needs, and what makes sense with nothing else."""
+    data, text, task = recipe.data, recipe.text, recipe.task
+    if not isinstance(task, Answer):
+        if data.question:
+            yield f'data.question = {in_toml(data.question)}: only task.kind = "answer" reads it; leave it out'
+        return
+    kind = recipe.model.kind
+    if reads(recipe.model) == "bag":
+        yield (
+            f'task.kind = "answer": an answer is a span of the context, but the {kind} reads a bag of words, which has '
+            "no order; use lstm, gru or transformer"
+        )
+    if isinstance(recipe.model, Pretrained):
+        yield (
+            'task.kind = "answer": a pretrained model reads its own tokens, with no marks of question and context; use '
+            "lstm, gru or transformer"
+        )
+        return
+    if isinstance(recipe.model, Cnn):
+        yield (
+            'task.kind = "answer": the cnn sees a few words in a row, so the question never meets the context; use '
+            "lstm, gru or transformer"
+        )
+    for setting, plain in (("stop_words", "keep"), ("punctuation", "keep"), ("lemmas", "none"), ("pipeline", "")):
+        if getattr(text, setting) != plain:
+            yield (
+                f"text.{setting} = {in_toml(getattr(text, setting))}: an answer is given as it stands in the context, "
+                f"so every word is kept; use {in_toml(plain)}"
+            )
+    if text.tags:
+        yield "text.tags = true: marks of question and context stand beside the words, no other tags; use false"
+    if text.max_tokens != Text().max_tokens:
+        yield (
+            f"text.max_tokens = {text.max_tokens}: all of every context is read, window by window; leave it out, and "
+            "set task.window_tokens"
+        )
+    room = task.window_tokens - MARKS_OF_WINDOW - task.question_tokens
+    if room < max(task.stride_tokens, task.answer_tokens):
+        yield (
+            f"task.window_tokens = {task.window_tokens}: beside {MARKS_OF_WINDOW} marks and task.question_tokens "
+            f"({task.question_tokens}) a window must have room for task.stride_tokens ({task.stride_tokens}), or parts "
+            f"of the context are never read, and for task.answer_tokens ({task.answer_tokens}); raise it, or lower "
+            "these"
+        )
 
 
 def _of_model(recipe: Recipe) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from cluster.config import mistakes
 from cluster.config.contradictions import contradictions, metrics_of, reads
 from cluster.config.pretrained import kept_of, known
-from cluster.config.schema import Mlp, Pretrained, Recipe, Text, prepared_for
+from cluster.config.schema import Data, Mlp, Pretrained, Recipe, Text, prepared_for
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
 from cluster.errors import PlanError, RecipeError
 
@@ -120,6 +120,8 @@ def resolve(recipe: Recipe) -> Recipe:
         recipe = _with_kept(recipe, recipe.model)
     if prepared_for(recipe.task) in ("language", "rewrite"):
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, label=""))
+    if recipe.task.kind == "answer":
+        recipe = dataclasses.replace(recipe, data=_named_as_squad(recipe.data))
     if recipe.task.kind == "rewrite" and not recipe.data.target:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, target="target"))
     if recipe.evaluate.metric == "auto":
@@ -134,6 +136,17 @@ def resolve(recipe: Recipe) -> Recipe:
             f"share out. Use at most {limit} ranks, or start a new run with a larger train.max_ranks."
         )
     return recipe
+
+
+def _named_as_squad(data: Data) -> Data:
+    """The fields of questions; those that no recipe names are called as SQuAD calls them."""
+    default = Data(train=data.train)
+    return dataclasses.replace(
+        data,
+        text="context" if data.text == default.text else data.text,
+        label="answers" if data.label == default.label else data.label,
+        question=data.question or "question",
+    )
 
 
 def _with_kept(recipe: Recipe, model: Pretrained) -> Recipe:

@@ -48,7 +48,8 @@ class Data:
     label: str = "label"
     """Name of the field or column that holds the label: a string, a whole number or a boolean; several of them for
     `task.kind = "multilabel"`; a number for "regress"; for "tag" a list of labels, one a word (the default in `.conllu`
-    is "upos", in `.conll` the last column); "language" and "rewrite" have none."""
+    is "upos", in `.conll` the last column); for "answer" the answers, as SQuAD has them (the default is
+    "answers" there); "language" and "rewrite" have none."""
     target: str = ""
     """Name of the field or column that holds the text to be written (`task.kind = "rewrite"`, where `data.text` is what
     it is written from); empty: "target"."""
@@ -64,6 +65,9 @@ class Data:
     predicate: str = ""
     """Name of the field that holds the place of the predicate among the words, counted from 0; the model gets a mark at
     that word as a second input (`task.kind = "tag"`). Empty: none."""
+    question: str = ""
+    """Name of the field that holds the question (`task.kind = "answer"`; the default is "question" there). SQuAD's own
+    `.json` files are known by their form, and need no names."""
     label_separator: Path = ","
     """What stands between the labels of one string or cell (`task.kind = "multilabel"`; a JSON list needs none)."""
     txt: Literal["lines", "files"] = "lines"
@@ -119,7 +123,7 @@ class Text:
     the sequence."""
     affixes: bool = False
     """Give the model the first letter, the ending and the shape (capitals, digits) of each word as further inputs, so
-    that a word it never met tells it something; with `task.kind = "tag"`."""
+    that a word it never met tells it something; with `task.kind = "tag"` or "answer"."""
     vocabulary_size: Positive = 50_000
     """Most words kept, the most frequent of the training set first; others are unknown. With `bpe`: how many pieces are
     learned."""
@@ -127,7 +131,7 @@ class Text:
     """A word is kept if the training set holds it at least so often."""
     max_tokens: Positive = 4096
     """A longer document is cut to so many tokens; how many were cut is said. A language model reads all of every
-    document, piece by piece."""
+    document, piece by piece; so does `task.kind = "answer"`, window by window."""
     weights: Literal["auto", "none", "binary", "count", "tfidf"] = "auto"
     """`none` keeps the sequence of tokens; the others make a bag of distinct words with such a weight each. `auto`:
     what the model needs."""
@@ -157,7 +161,8 @@ class ReadsSequence(Embeds):
     """What every kind of model that reads the sequence of tokens has."""
 
     tag_embedding: Positive = 16
-    """Width of the embeddings of part-of-speech tags, with `text.tags = true`, or of the predicate's mark."""
+    """Width of the embeddings of part-of-speech tags, with `text.tags = true`, of the predicate's mark, or of the marks
+    of question and context."""
     affix_embedding: Positive = 32
     """Width of the embeddings of first letters, of endings and of shapes, with `text.affixes = true`."""
 
@@ -444,6 +449,23 @@ class Tag:
 
 
 @section
+class Answer:
+    """The answer to a question as a span of its context, or that there is none: cross-entropy of its first and of its
+    last token, over all windows of the question together."""
+
+    kind: Literal["answer"] = "answer"
+    window_tokens: Annotated[int, Ge(8)] = 384
+    """Most tokens that the model reads at once: two marks, the question, and a piece of the context. A longer context
+    is read in several windows, each with the question."""
+    stride_tokens: Positive = 128
+    """By how many tokens of the context each window lies behind the one before."""
+    question_tokens: Positive = 64
+    """A longer question is cut to so many tokens; how many were cut is said."""
+    answer_tokens: Positive = 30
+    """Most tokens of an answer that is given."""
+
+
+@section
 class Language:
     """What the text itself says: the next token (`model.kind = "gpt"`) or missing ones ("bert"); no labels."""
 
@@ -477,8 +499,10 @@ class Embed:
     kind: Literal["embed"] = "embed"
 
 
-Task = Annotated[Classify | Multilabel | Regress | Tag | Language | Rewrite | Embed, Field(discriminator="kind")]
-TaskKind = Literal["classify", "multilabel", "regress", "tag", "language", "rewrite"]
+Task = Annotated[
+    Classify | Multilabel | Regress | Tag | Answer | Language | Rewrite | Embed, Field(discriminator="kind")
+]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language", "rewrite"]
 """What data is prepared for; see `prepared_for`."""
 
 
@@ -561,18 +585,18 @@ class Evaluate:
     """Steps between two evaluations on the validation split; `epoch`: at the end of each."""
     metric: Literal[
         "auto", "accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss", "mse", "mae", "r2", "spearman", "perplexity",
-        "pair_loss", "span_f1", "span_precision", "span_recall",
+        "pair_loss", "span_f1", "span_precision", "span_recall", "answer_f1", "exact_match",
     ] = "auto"  # fmt: skip
     """Validation figure that chooses the best weights and stops early. `auto`: accuracy; with `task.kind =
-    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "language", "rewrite" and
-    "embed" loss."""
+    "multilabel"` f1_micro, with "regress" mse, with "tag" and `task.spans` span_f1, with "answer" answer_f1, with
+    "language", "rewrite" and "embed" loss."""
     patience: Positive | Annotated[float, Ge(float("inf"))] = float("inf")
     """Evaluations without a better figure after which training stops; `inf` never stops early."""
     baseline: bool = True
     """Fit scikit-learn's TF-IDF with logistic regression (ridge regression for numbers; for `task.kind = "tag"` the
-    most frequent label of each word, for "language" counts of five tokens in a row, for "rewrite" the text as it is, or
-    its first sentence, for "embed" how frequent each word is) on the same split and print its
-    score beside the model's."""
+    most frequent label of each word, for "answer" a sliding window, for "language" counts of five tokens in a row, for
+    "rewrite" the text as it is, or its first sentence, for "embed" how frequent each word is) on the same split and
+    print its score beside the model's."""
 
 
 @section

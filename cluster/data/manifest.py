@@ -6,14 +6,16 @@
     train/00000.tags    u8, one part-of-speech tag (`text.tags`) or mark of the predicate a token, row 0 is padding
     train/00000.affixes u64, four u16 a token: its tag or mark, first letter, ending, shape (`text.affixes` only)
     train/00000.targets u16, one label a token (tag): 0 none (padding, a later piece of a word), 1 a label that training
-                        never saw, label c is c + 2
+                        never saw, label c is c + 2; flags of a token (answer): where answers begin, end, or may
+                        (windows.py)
     train/lengths       u32, tokens of each document
     train/offsets       u64, tokens of the split before it
     train/labels        what is to be predicted: i32, -1 a label that training never saw (classify);
                         f64 (regress); a row of 0s and 1s, u8, one a label (multilabel); u32, how many words have
-                        a label (tag); u32, the bytes of the document's text (language); u32, how many of the
-                        document's tokens, its last, are to be written (rewrite)
+                        a label (tag); u32, tokens before the context (answer); u32, the bytes of the document's text
+                        (language); u32, how many of the document's tokens, its last, are to be written (rewrite)
     test/references.jsonl   the texts to be written, a JSON string a line (rewrite only; not of the training split)
+    test/questions.jsonl    questions, contexts and answers as text (answer; asked.py), not of the training split
     train/source        u64, file index << 40 | line number
 
 Every file is a raw little-endian array without a header. A document's id is its row in its split.
@@ -36,16 +38,20 @@ MANIFEST = "manifest.json"
 BLOCK_BYTES = 4 << 20
 
 Layout = Literal["sequence", "bag"]
-TaskKind = Literal["classify", "multilabel", "regress", "tag", "language", "rewrite"]
+TaskKind = Literal["classify", "multilabel", "regress", "tag", "answer", "language", "rewrite"]
 LABEL_TYPES: dict[TaskKind, str] = {
-    "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "language": "<u4",
-    "rewrite": "<u4",
+    "classify": "<i4", "multilabel": "|u1", "regress": "<f8", "tag": "<u4", "answer": "<u4",
+    "language": "<u4", "rewrite": "<u4",
 }  # fmt: skip
 COLUMNS = ("lengths", "offsets", "labels", "source")
 TOKEN_TYPES = ("<u2", "<u4")
 BESIDE_TYPES = {"weights": "<f4", "tags": "|u1", "affixes": "<u8"}
 """What may stand beside the tokens for the model to read, one item each: the file's extension and its type."""
 TARGET_TYPE = "<u2"
+TARGETED: tuple[TaskKind, ...] = ("tag", "answer")
+"""Tasks whose tokens have labels."""
+ANSWER_OUTPUTS = 2
+"""Of each token: does an answer begin there, does one end there?"""
 NO_TARGET, UNSEEN_TARGET, FIRST_TARGET = 0, 1, 2
 """Of the labels of tokens: no label, one that training never saw, the first class."""
 AFFIX_ROWS = 8192
@@ -124,11 +130,13 @@ class Manifest:
 
     @property
     def outputs(self) -> int:
-        """Values that a model gives for a document (tag: for a token): one a label, or one number; of a model that
-        writes, for each token, one a row of the vocabulary."""
+        """Values that a model gives for a document (tag, answer: for a token): one a label, or one number; of a
+        model that writes, for each token, one a row of the vocabulary."""
         match self.task:
             case "regress":
                 return 1
+            case "answer":
+                return ANSWER_OUTPUTS
             case "language" | "rewrite":
                 return self.vocabulary_rows
             case _:
@@ -147,7 +155,7 @@ class Manifest:
     @property
     def each_token(self) -> bool:
         """Is something to be predicted of each token, not of each document?"""
-        return self.task == "tag"
+        return self.task in TARGETED
 
     def files(self) -> Iterator[FileEntry]:
         """Every file that the manifest answers for."""
@@ -286,6 +294,8 @@ class _Fields:
                 return "regress"
             case "tag":
                 return "tag"
+            case "answer":
+                return "answer"
             case "language":
                 return "language"
             case "rewrite":
@@ -326,7 +336,7 @@ def _manifest(folder: Path, contents: object) -> Manifest:
         raise fields.fail("affixes", "must be true or false")
     if layout == "bag" and (tags or affixes):
         raise fields.fail("tags" if tags else "affixes", "must be empty in a bag")
-    if layout == "bag" and task in ("tag", "rewrite"):
+    if layout == "bag" and (task in TARGETED or task == "rewrite"):
         raise fields.fail("layout", "must be sequence, as the order of the tokens counts")
     rows = fields.count("vocabulary_rows")
     splits = fields.object("splits")
@@ -384,7 +394,7 @@ def _split(fields: _Fields, shape: _Shape) -> SplitEntry:
 def _shard(fields: _Fields, shape: _Shape) -> ShardEntry:
     tokens = _file(fields.object("tokens"), (token_type(shape.vocabulary_rows),))
     beside = shape.beside and _file(fields.object(shape.beside), (BESIDE_TYPES[shape.beside],), tokens.count)
-    targets = _file(fields.object("targets"), (TARGET_TYPE,), tokens.count) if shape.task == "tag" else None
+    targets = _file(fields.object("targets"), (TARGET_TYPE,), tokens.count) if shape.task in TARGETED else None
     return ShardEntry(fields.count("documents"), tokens, beside or None, targets)
 
 

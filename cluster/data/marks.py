@@ -16,5 +16,5 @@ def mask_of(vocabulary_rows: int) -> int:
 
 def end_of(vocabulary_rows: int) -> int:
     """Where texts are written from others: the row that each of both ends with. What is written begins with `mark_of`,
-    and nothing is hidden."""
+    and nothing is hidden. Where questions are answered: the row between question and context."""
     return vocabulary_rows - 1

@@ -3,17 +3,21 @@
 from pathlib import Path
 
 from cluster.config.contradictions import objective
-from cluster.config.schema import Bert, Gpt, Pretrained, Recipe, Skipgram
+from cluster.config.schema import Answer, Bert, Gpt, Pretrained, Recipe, Skipgram
 from cluster.data.pairs import Pairs
 from cluster.data.questions import MissingTokens, NextTokens
 from cluster.data.sequences import Sequences
 from cluster.data.shards import ShardReader
 from cluster.data.surroundings import Surroundings
+from cluster.data.windows import Shape, Windows
 
 
-def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences | Pairs:
-    """Its documents, questions about its text, surroundings of its words, or pairs of texts. Raises DataError."""
+def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequences | Pairs | Windows:
+    """Its documents, questions about its text, surroundings of its words, pairs of texts, or windows of
+    contexts. Raises DataError."""
     reader = ShardReader(folder, split)
+    if isinstance(recipe.task, Answer):
+        return Windows(reader, shape_of(recipe.task), split)
     match recipe.task.kind, recipe.model:
         case "rewrite", _:
             return Pairs(reader)
@@ -25,3 +29,19 @@ def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequenc
             return Surroundings(reader, window, subsample, recipe.train.seed)
         case _:
             return reader
+
+
+def said_of(reader: object) -> list[str]:
+    """What a person should know of how the training split is read."""
+    if not isinstance(reader, Windows):
+        return []
+    notes = [f"{reader.documents:,} questions are read in {reader.windows:,} windows"]
+    if reader.cut_questions:
+        limit = reader.shape.question
+        notes.append(f"{reader.cut_questions:,} questions are cut to task.question_tokens = {limit}")
+    return notes
+
+
+def shape_of(task: Answer) -> Shape:
+    """How a recipe's questions are cut into windows."""
+    return Shape(task.window_tokens, task.stride_tokens, task.question_tokens)

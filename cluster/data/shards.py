@@ -126,8 +126,8 @@ class ShardReader:
             self._blocks.mark_whole(whole)
         self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
         self.labels = _mapped(folder, entry.columns["labels"])
-        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), bytes of
-        the texts (language), or tokens to be written (rewrite)."""
+        """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), tokens
+        before the context (answer), bytes of the texts (language), or tokens to be written (rewrite)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
         self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])

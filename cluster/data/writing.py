@@ -17,6 +17,7 @@ from cluster.data.manifest import (
     COLUMNS,
     FIRST_TARGET,
     TARGET_TYPE,
+    TARGETED,
     Layout,
     TaskKind,
     column_types,
@@ -73,8 +74,8 @@ class SplitWriter:
         """Adds many documents: `tokens` flat, one document after the other; `beside` has one item a token, f32 weights
         in a bag, tags or affixes in a sequence that has them; `lengths` and `sources` one a document. `labels` are
         whole numbers [N] (classify), numbers [N] (regress), 0 and 1 [N, classes] (multilabel), bytes [N] (language),
-        tokens to be written [N] (rewrite), or the number of words that have a label [N] (tag), where `targets` holds
-        the label of each token.
+        tokens to be written [N] (rewrite), the number of words that have a label [N] (tag), or of tokens before the
+        context [N] (answer); of the last two `targets` holds the label, or the flags, of each token.
 
         Raises ValueError if the sizes do not fit together, a token is outside the vocabulary, or a weight not finite.
         """
@@ -162,9 +163,9 @@ class SplitWriter:
             case "regress":
                 if not np.isfinite(labels).all():
                     raise ValueError("a number to be predicted is not finite")
-            case "language":
+            case "language" | "answer":
                 if labels.dtype.kind != "u":
-                    raise ValueError("bytes of texts must be whole numbers")
+                    raise ValueError("bytes of texts, or tokens before contexts, must be whole numbers")
             case "rewrite":
                 if labels.dtype.kind != "u" or (labels.size and int(labels.min()) < 1):
                     raise ValueError("every document of a rewrite split has a token to be written, its end")
@@ -173,9 +174,13 @@ class SplitWriter:
                     raise ValueError("every document of a tag split needs a word with a label")
 
     def _check_targets(self, targets: Array | None, labels: Array, tokens: Array) -> None:
-        if (targets is not None) != (self._task == "tag"):
-            raise ValueError(f"the tokens of a {self._task} split have {'' if self._task == 'tag' else 'no '}labels")
+        if (targets is not None) != (self._task in TARGETED):
+            raise ValueError(f"the tokens of a {self._task} split have {'' if self._task in TARGETED else 'no '}labels")
         if targets is None:
+            return
+        if self._task == "answer":
+            if targets.shape != tokens.shape:
+                raise ValueError(f"{targets.shape} flags of tokens do not fit {tokens.shape} tokens")
             return
         if targets.shape != tokens.shape or int(np.count_nonzero(targets)) != int(labels.sum(dtype=np.int64)):
             raise ValueError(f"{targets.shape} labels of tokens do not fit {tokens.shape} tokens")

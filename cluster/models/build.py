@@ -26,6 +26,7 @@ from cluster.config.schema import (
     Skipgram,
     Transformer,
 )
+from cluster.data.manifest import ANSWER_OUTPUTS, TARGETED
 from cluster.errors import RecipeError, RunError
 from cluster.models.bag import BagLinear, BagMlp, EmbeddingMlp
 from cluster.models.bert import Encoder
@@ -106,14 +107,15 @@ def load_for_inference(folder: Path, device: str = "cpu") -> tuple[nn.Module, di
         raise RunError(f"The model in {folder} is damaged ({error}): train it again, or copy it again.") from error
     config = TypeAdapter(Model).validate_python(description["model"])
     with torch.device("cpu"):
-        outputs = len(description["labels"]) or 1  # a number has no label
+        task = description.get("task", {}).get("kind")
+        outputs = ANSWER_OUTPUTS if task == "answer" else len(description["labels"]) or 1  # a number has no label
         model = build_model(
             config,
             description["vocabulary_rows"],
             outputs,
             description.get("tag_rows", 0),
             description.get("affix_rows", 0),
-            each_token=description.get("task", {}).get("kind") == "tag",
+            each_token=task in TARGETED,
         )
     try:
         model.load_state_dict(weights)

@@ -9,9 +9,12 @@ import numpy.typing as npt
 from cluster.config import schema
 from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.data.manifest import Manifest
+from cluster.data.reading import shape_of
+from cluster.data.windows import Shape
 from cluster.decoding import Search
 from cluster.errors import RunError
 from cluster.overlap import Overlap
+from cluster.tasks.answer import Answer
 from cluster.tasks.classify import Classify
 from cluster.tasks.embed import Embed
 from cluster.tasks.language import Language
@@ -37,6 +40,9 @@ def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
             return Regress(targets["mean"], targets["std"])
         case schema.Tag():
             return Tag(list(manifest.labels), config.spans)
+        case schema.Answer():
+            unanswerable = manifest.report["splits"]["train"]["unanswerable"] > 0
+            return Answer(shape_of(config), config.answer_tokens, unanswerable, recipe.text.language)
         case schema.Language():
             return _language(recipe)
         case schema.Embed():
@@ -74,6 +80,15 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Regress(mean, deviation)
         case {"kind": "tag", "spans": bool(spans)}:
             return Tag(labels, spans)
+        case {
+            "kind": "answer",
+            "windows": [int(window), int(stride), int(question)],
+            "answer_tokens": int(answer_tokens),
+            "unanswerable": bool(unanswerable),
+            "language": str(language),
+            "threshold": float(threshold),
+        }:
+            return Answer(Shape(window, stride, question), answer_tokens, unanswerable, language, threshold)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
         case {"kind": "embed"}:

@@ -1,5 +1,6 @@
 """What the training loop, the evaluation and the predictor ask of a task."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +55,24 @@ class Answering(Task, Protocol):
     def answers(self, outputs: Tensor) -> npt.NDArray[np.float64]:
         """What the model says, from its outputs (B, C): probabilities (B, C), or numbers (B,); of outputs (B, T, C)
         probabilities (B, T, C)."""
+        ...
+
+
+@runtime_checkable
+class Judges(Task, Protocol):
+    """A task whose figures need the texts of the split."""
+
+    def judge(self, sums: Sums, reader: Any, documents: Sequence[int]) -> None:
+        """Add what only the texts can tell of these documents, those that `add` was called with."""
+        ...
+
+
+@runtime_checkable
+class Calibrates(Task, Protocol):
+    """A task with a setting that is chosen on the validation split, once the weights are final."""
+
+    def calibrate(self, sums: Sums) -> str:
+        """Choose it from the sums over the validation split; says what was chosen."""
         ...
 
 

@@ -15,7 +15,7 @@ from cluster.data.sequences import Sequences
 from cluster.data.shards import Reader
 from cluster.loader import Gather
 from cluster.plan.plan import Plan
-from cluster.tasks.task import Sums, Task
+from cluster.tasks.task import Judges, Sums, Task
 from cluster.training.parallel import World, autocast
 from cluster.training.pulse import Pulse
 from cluster.training.settling import damage_named, settle
@@ -52,15 +52,19 @@ def evaluation_sums(
     padded = not reader.weighted
     micro_batches = cut(np.asarray(reader.lengths), micro_batch_tokens, padded)
     sums = task.empty_sums(reader.lengths, keep)
+    own: list[int] = []
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(plan, world), damage_named(reader):
         for index in deal(costs(micro_batches, reader.lengths, padded), world.size)[world.rank]:
+            own += micro_batches[index].tolist()
             batch = gather.batch(micro_batches[index], index)
             gather.hand_over([batch], gather.sent())
             task.add(sums, model(batch.tokens, batch.lengths, batch.beside), batch.labels, micro_batches[index])
             pulse.batch()
     pulse.wait()
+    if isinstance(task, Judges):
+        task.judge(sums, reader, own)
     model.train(was_training)
     settle(reader, world)
     # Collectives, one for each kind of sum; NCCL wants them on the device.

@@ -29,6 +29,7 @@ HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("f1_macro", "F1 macro"),
         ("loss", "Loss"),
     ),
+    "answer": (("answer_f1", "F1"), ("exact_match", "Exact match"), ("loss", "Loss")),
     "language": (
         ("bits_per_byte", "Bits per byte"),
         ("perplexity", "Perplexity"),
@@ -88,16 +89,19 @@ def head(facts: Facts) -> Html:
         "multilabel": f"any number of {len(labels)} labels" if labels else "any number of labels",
         "regress": "a number",
         "tag": f"one of {len(labels)} labels for each word" if labels else "a label for each word",
+        "answer": "an answer, as a span of its context",
     }
     documents = facts.plan.get("documents")
-    pieces = {"language": "sequences", "embed": "sequences", "rewrite": "pairs"}.get(facts.task, "documents")
+    units = {"language": "sequences", "embed": "sequences", "rewrite": "pairs", "answer": "questions"}
+    pieces = units.get(facts.task, "documents")
     trained = f"trained on {figures.count(documents)} {pieces} of" if documents else "to be trained on"
     writes = {
         "language": "predicts tokens",
         "rewrite": "writes another text of each",
         "embed": "gives a vector for each word",
     }
-    does = writes.get(facts.task) or f"gives a document {gives[facts.task]}"
+    given_to = "a question" if facts.task == "answer" else "a document"
+    does = writes.get(facts.task) or f"gives {given_to} {gives[facts.task]}"
     said = tag("p", "Model ", tag("b", model), f": {does}; {trained} {source}.")
     begun = str(facts.record.get("created", "")).replace("T", " ").replace("+00:00", " UTC")
     where = tag("p", f"Begun {begun} · muster {facts.record.get('version', '')}", class_="quiet")
@@ -132,7 +136,7 @@ def _box(name: str, title: str, scores: Record, against: Record) -> Html | None:
 
 def _remarks(facts: Facts, scores: Record, split: str, comparable: bool) -> list[Html]:
     examples, said = scores.get("examples"), []
-    scored = "tokens" if facts.task in WRITING else "documents"
+    scored = "tokens" if facts.task in WRITING else "questions" if facts.task == "answer" else "documents"
     if facts.evaluation:
         if facts.task == "tag":
             scored = f"words of {figures.count(scores.get('documents'))} documents"

@@ -15,8 +15,8 @@ from launch import local
 Record = Mapping[str, Any]
 TIMES = ("data", "compute", "communication", "evaluation", "checkpoint", "other")
 STANDARD_METRICS = {
-    "classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy", "language": "loss",
-    "embed": "loss", "rewrite": "loss",
+    "classify": "accuracy", "multilabel": "f1_micro", "regress": "mse", "tag": "accuracy", "answer": "answer_f1",
+    "language": "loss", "rewrite": "loss", "embed": "loss",
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Facts:
 
     @property
     def task(self) -> str:
-        """`classify`, `multilabel`, `regress`, `tag`, `language`, `rewrite` or `embed`."""
+        """`classify`, `multilabel`, `regress`, `tag`, `answer`, `language`, `rewrite` or `embed`."""
         kind = str(self.recipe.get("task", {}).get("kind"))
         return kind if kind in STANDARD_METRICS else "classify"  # runs of before there were tasks
 

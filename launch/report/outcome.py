@@ -24,10 +24,32 @@ def errors(facts: Facts) -> Section | None:
             return section("classes", "Labels", _classes(facts))
         case "tag":
             return section("classes", "Labels", _spans(facts), *_confusion(facts), _classes(facts))
+        case "answer":
+            return _answers(facts)
         case "language" | "rewrite" | "embed":
             return None
         case _:
             return section("classes", "Classes", *_confusion(facts), _classes(facts))
+
+
+def _answers(facts: Facts) -> Section | None:
+    """Questions with an answer and those without; None where a split has one kind only."""
+    parts = {"has_answer": "Questions with an answer", "no_answer": "Questions without one"}
+    rows = [
+        [words, figures.count(found.get("examples")), figures.share(found.get("answer_f1")),
+         figures.share(found.get("exact_match"))]
+        for part, words in parts.items()
+        if (found := _of(facts.evaluation, part))
+    ]  # fmt: skip
+    if not rows:
+        return None
+    columns = [("", "words"), ("Questions", "n"), ("F1", "n"), ("Exact match", "n")]
+    threshold = facts.evaluation.get("threshold")
+    said = None
+    if figures.is_number(threshold):
+        said = "No answer is given where having none beats the best span by more than "
+        said = tag("p", f"{said}{threshold:.4g} (log-probability), chosen on the validation split.", class_="quiet")
+    return section("classes", "With and without an answer", table(columns, rows, name="Answers"), said)
 
 
 def _spans(facts: Facts) -> Html | None:

@@ -55,7 +55,8 @@ def test_the_example_on_the_command_line_works(setting):
     example = shlex.split(section.split("On the command line:")[1].splitlines()[0])
     # Of the sections with kinds, the setting's own has its kind, and the other one that goes with anything.
     of_words = setting.path in TAGGING or setting.kind == "tag"
-    kinds = TAGGER if of_words else {"model": "mlp", "task": "classify"}
+    asked_for = setting.path == "data.question" or setting.kind == "answer"
+    kinds = TAGGER if of_words else READER if asked_for else {"model": "mlp", "task": "classify"}
     if setting.path == "data.target" or setting.kind == "rewrite":
         kinds = {"model": "seq2seq", "task": "rewrite"}
     kinds = kinds | ({setting.section: setting.kind} if setting.kind else {})
@@ -72,6 +73,7 @@ def test_the_example_on_the_command_line_works(setting):
 
 
 TAGGER = {"model": "lstm", "task": "tag"}
+READER = {"model": "lstm", "task": "answer"}
 TAGGING = ("data.columns", "data.brackets", "data.roles", "data.predicate", "text.affixes")
 # What must stand beside the example.
 NEEDED = {("model.vectors", "mlp"): ["model.embedding=50"]}

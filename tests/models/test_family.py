@@ -14,11 +14,15 @@ from cluster.config.load import load
 from cluster.config.settings import kinds_of
 from cluster.models.build import build_model, load_for_inference
 from cluster.plan.memory import parameter_count
+from cluster.predictor import Predictor
+from cluster.text.raw.asked import Question
 from tests.conftest import TASKS
 
 KINDS = list(kinds_of("model"))
 TAGGERS = [kind for kind in KINDS if kind not in ("linear", "mlp", "pretrained", *TASKS)]
 """The kinds that say something of each word and read marks and affixes; the others read bags, or words alone."""
+ANSWERERS = [kind for kind in TAGGERS if kind != "cnn"]
+"""The kinds in which a question meets its context."""
 
 
 def train_here(recipe, run):
@@ -174,6 +178,49 @@ def test_a_tagger_is_scored_and_predicts(tagger, muster):
 @pytest.mark.parametrize("kind", TAGGERS)
 def test_a_tagger_stopped_and_resumed_is_the_same_to_the_bit(pool, tagging_recipe_of, tmp_path, kind):
     recipe = str(tagging_recipe_of(kind, train={"steps": 2, "step_size": "32 examples", "checkpoint_steps": 2}))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert pool.run(3, train_here, recipe=recipe, run=str(whole)) == [0] * 3
+    assert pool.run(3, stop_in_the_middle, recipe=recipe, run=str(halves)) == [85] * 3
+    assert pool.run(3, resume_here, run=str(halves)) == [0] * 3
+    assert bits(halves, 2) == bits(whole, 2)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture(scope="module", params=ANSWERERS)
+def answerer(request, pool, asking_recipe_of, tmp_path_factory):
+    """A run of each kind that answers questions: two steps on two ranks. (recipe, run)"""
+    run = tmp_path_factory.mktemp(request.param) / "run"
+    text = {} if request.param == "custom" else {"affixes": True}
+    recipe = asking_recipe_of(request.param, text=text, train={"steps": 2, "step_size": "32 examples"})
+    assert pool.run(2, train_here, recipe=str(recipe), run=str(run)) == [0, 0]
+    return recipe, run
+
+
+def test_two_steps_move_every_parameter_of_what_answers(answerer):
+    recipe, run = answerer
+    config = load(str(recipe)).model
+    said = json.loads((run / "model/model.json").read_text())
+    sizes = said["vocabulary_rows"], 2, said["tag_rows"], said["affix_rows"], True
+    torch.manual_seed(1)  # the recipe's seed
+    fresh = build_model(config, *sizes)
+    after = load_file(run / "model/weights.safetensors")
+    assert set(fresh.state_dict()) == set(after)
+    still = [name for name, value in fresh.state_dict().items() if torch.equal(value, after[name])]
+    assert still == [] and parameter_count(config, *sizes) == sum(value.numel() for value in after.values())
+
+
+def test_what_answers_is_scored_and_predicts(answerer):
+    _, run = answerer
+    scores = json.loads((run / "evaluation.json").read_text())
+    said = np.load(run / "predictions.npz")
+    assert scores["examples"] == 101 == said["start"].size == said["none"].size
+    (found,) = Predictor(run).predict([Question("What has the colour1 box?", "The colour1 box has dull.")])
+    assert set(found) == {"answer", "start", "end", "score", "no_answer"}
+
+
+@pytest.mark.parametrize("kind", ANSWERERS)
+def test_what_answers_stopped_and_resumed_is_the_same_to_the_bit(pool, asking_recipe_of, tmp_path, kind):
+    recipe = str(asking_recipe_of(kind, train={"steps": 2, "step_size": "32 examples", "checkpoint_steps": 2}))
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     assert pool.run(3, train_here, recipe=recipe, run=str(whole)) == [0] * 3
     assert pool.run(3, stop_in_the_middle, recipe=recipe, run=str(halves)) == [85] * 3

@@ -126,7 +126,7 @@ def place(columns: Columns, data: Data, task: TaskKind, rows_at_once: int) -> tu
     """Where each row goes, and the labels of the training split in order (none for regress).
 
     Raises DataError if a split is left empty, or if there is nothing to learn: one label only (for multilabel none),
-    one number only.
+    one number only, no answer.
     """
     assignment = assign(
         columns.slots_N,
@@ -162,6 +162,11 @@ def place(columns: Columns, data: Data, task: TaskKind, rows_at_once: int) -> tu
         raise DataError(
             f"no document of the training split has a label (field {data.label!r}, data.label_separator = "
             f"{data.label_separator!r}): name the field that holds them."
+        )
+    if task == "answer" and high < 0:
+        raise DataError(
+            f"no question of the training split has an answer (field {data.label!r}): there is nothing to learn. Name "
+            "the field that holds the answers."
         )
     if task == "regress" and low == high:
         raise DataError(

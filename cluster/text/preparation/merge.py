@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cluster.config.schema import Data, TaskKind, Text
 from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
+from cluster.text.preparation import asked
 from cluster.text.preparation.columns import RECORDED_REJECTED, Columns, Rejection, refuse_bad_rows
 from cluster.text.preparation.counts import WordCounts
 from cluster.text.preparation.parts import Part
@@ -115,23 +116,33 @@ def write_splits(
     with contextlib.ExitStack() as stack:
         open_writer = _writer(folder, encoder, task, len(labels))
         writers = {index: stack.enter_context(open_writer(SPLITS[index])) for index in tallies}
+        told = [index for index in writers if task == "answer" and index != TRAIN]
+        files = {index: stack.enter_context(asked.open_questions(folder, SPLITS[index])) for index in told}
         references = stack.enter_context(References(folder))
         for number, path in enumerate(parts):
             part = Part(path)
             table, numbered = encoder.table(part.items("words")), part.numbered
             here = columns.of_part(number)
             truth = columns.truth_of(number)
+            questions = part.items("questions") if task == "answer" and part["lengths"].size else []
             for index, writer in writers.items():
                 chosen = places_N[here] == index
                 if not chosen.any():
                     continue
                 encoded, wanted = encoder.documents(numbered.chosen(chosen), table), truth.chosen(chosen)
-                _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
+                if task == "answer":
+                    these = [questions[row] for row in np.flatnonzero(chosen).tolist()]
+                    asked.append_questions(writer, files.get(index), encoded, these, part["sources"][chosen])
+                    tallies[index].widened += sum(one[asked.WIDENED] for one in these)
+                else:
+                    _append(writer, encoded, wanted, classes, len(labels), task, part["sources"][chosen])
                 tallies[index].truth.add(wanted, columns.label_names)
                 tallies[index].add(encoded)
                 if task == "rewrite" and index != TRAIN:
                     texts = part.items("written")
                     references.add(SPLITS[index], (texts[row] for row in np.flatnonzero(chosen).tolist()))
+        for file in files.values():
+            asked.finish(file)
         entries = {SPLITS[index]: writer.close() for index, writer in writers.items()}
     return entries, {SPLITS[index]: tally.report(labels) for index, tally in tallies.items()}
 
@@ -176,7 +187,8 @@ class _Tally:
     """What is counted of one split while it is written."""
 
     def __init__(self, task: TaskKind) -> None:
-        self.truth = TruthTally(task)
+        self.truth, self._task = TruthTally(task), task
+        self.widened = 0
         self.tokens = self.unknown_tokens = self.cut = self.without_known_word = 0
         self.written: int | None = None
         """Tokens to be written, ends among them, of pairs."""
@@ -196,6 +208,7 @@ class _Tally:
             "unknown_tokens": self.unknown_tokens,
             "cut": self.cut,
             "without_known_word": self.without_known_word,
+            **({"widened": self.widened} if self._task == "answer" else {}),
             **({} if self.written is None else {"written_tokens": self.written}),
             **self.truth.report(labels),
         }
@@ -219,6 +232,8 @@ def _encoded(encoder: Encoder, rows: Sequence[Row], task: TaskKind) -> Documents
             return encoder.encode_pairs([(row.text, row.written) for row in rows])
         case "tag":
             return encoder.encode([Words(row.words, row.predicate) for row in rows])
+        case "answer":
+            return encoder.encode([row.question for row in rows if row.question])
         case _:
             return encoder.encode([row.text for row in rows])
 
@@ -229,7 +244,10 @@ def encode_files(
     """Foreign files as the split "test", block by block: what the manifest is to say. Raises DataError."""
     tally, rows_read = _Tally(task), 0
     rejected, first_rejected = 0, list[Rejection]()
-    with _writer(folder, encoder, task, len(labels))("test") as writer, References(folder) as references:
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(_writer(folder, encoder, task, len(labels))("test"))
+        references = stack.enter_context(References(folder))
+        questions = stack.enter_context(asked.open_questions(folder, "test")) if task == "answer" else None
         for number, path in enumerate(files):
             for block in blocks(path, data):
                 rows, bad = parse(block, data, task)
@@ -243,12 +261,19 @@ def encode_files(
                     references.add("test", (row.written for row in rows))
                 truth, names = truth_of(rows, encoder.text.max_tokens if tagging else MOST_LABELS)
                 sources = np.array([number << 40 | row.line for row in rows], dtype=np.uint64)
-                _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)
+                if questions is not None:
+                    these = [one.to_json() for one in encoded.located]
+                    asked.append_questions(writer, questions, encoded, these, sources)
+                    tally.widened += sum(one.widened for one in encoded.located)
+                else:
+                    _append(writer, encoded, truth, class_numbers(names, labels), len(labels), task, sources)
                 tally.truth.add(truth, names)
                 tally.add(encoded)
         refuse_bad_rows(rejected, first_rejected, rows_read, data.bad_rows)
         if not tally.truth.documents:
             raise DataError(f"there is no row to evaluate in {', '.join(map(str, files))}.")
+        if questions is not None:
+            asked.finish(questions)
         entry = writer.close()
     split = tally.report(labels)
     return {

@@ -31,6 +31,7 @@ from cluster.text.keys import text_key
 from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.truth import MOST_LABELS, truth_of
 from cluster.text.raw.read import Block, Row, parse, size_bytes
+from cluster.text.tokens.asked import Located, QuestionWords
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, GivenWords, Words, input_of
 from cluster.text.tokens.model import ModelTokens
@@ -89,15 +90,23 @@ class Part:
         return Numbered(self["tokens"], lengths.reshape(-1), cut.reshape(-1), tags, 1 if lengths.ndim == 1 else 2)
 
     def items(self, name: str) -> list[Any]:
-        """The lists `words`, `label_names`, `written` (of strings) and `rejected` (of [file, line, reason])."""
+        """The lists `words`, `label_names`, `written` (of strings), `rejected` (of [file, line, reason]) and, of
+        questions, `questions` (of what `Located.to_json` gives)."""
         items: list[Any] = json.loads(self._arrays[name].tobytes())
         return items
 
 
-def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits | GivenWords) -> Made:
+Ways = Splits | GivenWords | QuestionWords
+"""What finds the tokens of rows."""
+
+
+def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Ways) -> Made:
     """Reads, tokenizes and writes one part."""
     rows, rejected = parse(job.block, data, task)
-    if isinstance(splits, GivenWords):
+    located: list[Located] = []
+    if isinstance(splits, QuestionWords):
+        numbered, words, located = splits.number(row.question for row in rows if row.question)
+    elif isinstance(splits, GivenWords):
         numbered, words = splits.number(Words(row.words, row.predicate) for row in rows)
     elif task == "rewrite":
         numbered, words = number((side for row in rows for side in (row.text, row.written)), splits, text)
@@ -114,13 +123,15 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits |
         "targets": truth.targets_B,
         "sources": np.array([(job.source << 40) + row.line for row in rows], dtype=np.uint64),
         "keys": keys,
-        "groups": _keys(_group(row, data) for row in rows) if data.group or task == "tag" else keys,
+        "groups": _keys(_group(row, data, task) for row in rows) if data.group or task in GROUPED else keys,
         "words": _json(words),
         "label_names": _json(names),
         "rejected": _json([[bad.file, bad.line, bad.reason] for bad in rejected]),
     }
     if numbered.tags_N is not None:
         arrays["tags"] = numbered.tags_N
+    if located:
+        arrays["questions"] = _json([one.to_json() for one in located])
     if task == "rewrite":
         arrays |= {"lengths": numbered.lengths_B.reshape(-1, 2), "cut": numbered.cut_B.reshape(-1, 2)}
         arrays["written"] = _json([row.written for row in rows])
@@ -130,9 +141,13 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Splits |
     return Made(len(rows) + len(rejected), job.share_read, splits.by_spacy)
 
 
-def _group(row: Row, data: Data) -> str:
-    """What rows have in common that stay on one side of a split: a sentence does, whichever word of it is marked."""
-    return row.group if data.group else row.text
+GROUPED: tuple[TaskKind, ...] = ("tag", "answer")
+
+
+def _group(row: Row, data: Data, task: TaskKind) -> str:
+    """What rows have in common that stay on one side of a split: a sentence does, whichever word of it is marked, and a
+    context, whatever is asked about it."""
+    return row.group if data.group or task == "answer" else row.text
 
 
 def make_parts(
@@ -219,14 +234,16 @@ def _work(job: Job) -> Made:
 
 
 @functools.cache
-def _once(data: Data, text: Text, task: TaskKind, tokenizer: str) -> Splits | GivenWords:
+def _once(data: Data, text: Text, task: TaskKind, tokenizer: str) -> Ways:
     """Not made by the initializer: what is raised there ends a pool without saying why."""
     return _numbers_with(data, text, task, Budget(data.memory_mib).chunks, tokenizer)
 
 
-def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int, tokenizer: str) -> Splits | GivenWords:
+def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int, tokenizer: str) -> Ways:
     """What finds the tokens of rows. Raises RecipeError."""
     takes = input_of(data, task)
+    if takes == "question":
+        return QuestionWords(text)
     if takes in GIVEN:
         return GivenWords(text, marked=takes == "predicate")
     return ModelTokens(json.loads(tokenizer)) if tokenizer else splits_of(text, chunks)

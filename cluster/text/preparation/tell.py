@@ -39,6 +39,8 @@ def _vocabulary(report: Mapping[str, Any]) -> str:
 
 def _wanted(train: Mapping[str, Any], classes: int) -> str:
     """What there is to predict."""
+    if "unanswerable" in train:
+        return f"{train['unanswerable']:,} questions without an answer"
     if "bytes" in train:
         return f"{train['bytes']:,} bytes of training text"
     if "written_tokens" in train:
@@ -74,6 +76,8 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"duplicates: {count:,} {name} texts are in the training split too (kept)"
         if split["cut"]:
             yield f"{name}: {split['cut']:,} documents were cut to text.max_tokens = {report['max_tokens']:,}"
+        if count := split.get("widened"):
+            yield f"{name}: {count:,} answers begin or end inside a word: the fewest whole words are taken"
         if split["without_known_word"]:
             yield f"{name}: {split['without_known_word']:,} documents hold no known word"
         if unknown := split["unknown_labels"]:

@@ -28,7 +28,8 @@ MOST_LABELS = 1 << 31
 @dataclass(frozen=True)
 class Truth:
     """Labels of all documents, one after the other, and how many each has; `targets_B` are numbers to predict
-    (regress), bytes of the texts (language) or equal where the texts to be written are (rewrite), else 0."""
+    (regress), bytes of the texts (language), where the first answer begins, -1 without one (answer), or equal where the
+    texts to be written are (rewrite); else 0."""
 
     labels_M: npt.NDArray[np.int64]
     counts_B: npt.NDArray[np.uint32]
@@ -46,7 +47,7 @@ class Truth:
                 return self.labels_M
             case "language":
                 return np.zeros(self.counts_B.size, dtype=np.int64)
-            case "regress" | "rewrite":
+            case "regress" | "answer" | "rewrite":
                 return (self.targets_B + 0.0).view(np.int64)  # there are two zeros, but not in a sum
             case "multilabel" | "tag":
                 ends = np.cumsum(self.counts_B, dtype=np.int64)
@@ -62,8 +63,8 @@ class Truth:
         """The column of labels as shards hold it; name i is class `numbers[i]`, -1 if training never saw it.
 
         i32 [B] (classify), f64 [B] (regress), u8 [B, C] of 0 and 1 without the unseen labels (multilabel), u32 [B], the
-        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`; to rewrite it is how
-        many tokens are to be written, which the tokens tell.
+        bytes of the texts (language). To tag it follows from the tokens' own labels: `of_tokens`; to answer, from where
+        the contexts begin; to rewrite it is how many tokens are to be written, which the tokens tell.
         """
         match task:
             case "classify":
@@ -78,7 +79,7 @@ class Truth:
                 found = numbers[self.labels_M]
                 column[rows[found >= 0], found[found >= 0]] = 1
                 return column
-            case "tag" | "rewrite":
+            case "tag" | "answer" | "rewrite":
                 return self.counts_B
             case _:
                 assert_never(task)
@@ -118,7 +119,7 @@ class TruthTally:
     def __init__(self, task: TaskKind) -> None:
         self._task = task
         self.documents = self._unlabelled = 0
-        self._bytes = 0
+        self._bytes = self._unanswerable = 0
         self._labels: Counter[str] = Counter()
         self._spread = Spread()
 
@@ -127,6 +128,9 @@ class TruthTally:
         self.documents += truth.counts_B.size
         if self._task == "regress":
             self._spread.add(truth.targets_B)
+            return
+        if self._task == "answer":
+            self._unanswerable += int(np.count_nonzero(truth.targets_B < 0))
             return
         if self._task == "rewrite":
             return
@@ -138,8 +142,8 @@ class TruthTally:
         self._labels.update({name: count for name, count in zip(names, counts, strict=True) if count})
 
     def report(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Documents of each label, and of each that is no class; for regress the spread of the targets, for language
-        the bytes of the texts. Raises DataError if the spread is no number."""
+        """Documents of each label, and of each that is no class; for regress the spread of the targets, to answer
+        questions without an answer, for language the bytes of the texts. Raises DataError if the spread is none."""
         unknown = in_order(set(self._labels) - set(classes))
         report: dict[str, Any] = {
             "labels": {name: self._labels[name] for name in classes if name in self._labels},
@@ -147,6 +151,8 @@ class TruthTally:
         }
         if self._task == "tag":
             report["labelled_words"] = self._labels.total()
+        if self._task == "answer":
+            report["unanswerable"] = self._unanswerable
         if self._task == "multilabel":
             report["unlabelled"] = self._unlabelled
         if self._task == "regress":

@@ -18,13 +18,14 @@ from cluster.text.tokens.model import ModelPieces, read_model
 from cluster.text.tokens.pipeline import ENCODER, Encoder, tools_of
 
 NOTHING_CUT = 2**31 - 1
-"""`text.max_tokens` of a language model: no file of one text is as long."""
+"""`text.max_tokens` where all of every text is read: no file of one text is as long."""
 INPUTS: dict[Input, str] = {
     "text": "texts",
     "language": "texts behind marks, as language models do",
     "pairs": "pairs of texts",
     "words": "words that are given",
     "predicate": "words of which one is marked as the predicate",
+    "question": "questions about a context",
 }
 PREPARE_VERSION = 3
 """Raised when the same sources and settings would be prepared differently: then nothing older is used again."""
@@ -68,8 +69,10 @@ def wanted_by(recipe: Recipe) -> Wanted:
     if recipe.text.weights == "auto":  # a recipe from `load` is resolved already
         recipe = resolve(recipe)
     text, objective, task = recipe.text, "", prepared_for(recipe.task)
+    if task in ("language", "answer"):
+        text = replace(text, max_tokens=NOTHING_CUT)
     if task == "language":
-        text, objective = replace(text, max_tokens=NOTHING_CUT), recipe.model.kind
+        objective = recipe.model.kind
     if isinstance(recipe.task, Rewrite):
         objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if isinstance(recipe.model, Pretrained):
@@ -118,7 +121,7 @@ def fingerprint_of(files: Sequence[SourceFile], wanted: Wanted) -> str:
         "text": asdict(wanted.text) | {"pipeline": bool(wanted.text.pipeline)},  # which one, its hash tells
         "encoder": wanted.encoder_sha256,
         "task": [wanted.task, wanted.objective] if wanted.objective else wanted.task,
-        "fields": [data.text, data.label, data.group],
+        "fields": [data.text, data.label, data.group, *((data.question,) if data.question else ())],
         "label_separator": data.label_separator if wanted.task == "multilabel" else None,
         "txt": data.txt,
         "splits": own,

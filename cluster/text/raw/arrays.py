@@ -63,20 +63,15 @@ def elements(path: Path) -> Iterator[tuple[int, Any]]:
     Raises DataError: what `lines` raises; JSON that is broken (nothing after that place could be trusted) or goes on
     after the array; an element of more than LINE_LIMIT_BYTES characters.
     """
-    reader = _Reader(path)
+    reader = JsonCharacters(path)
     number = 0
-    reader.take("[")
-    while reader.peek() != "]":
-        if number:
-            reader.take(",")
-        number += 1
-        yield number, reader.element(number)
-    reader.take("]")
+    for number, element in enumerate(reader.array(), start=1):  # noqa: B007 - told below
+        yield number, element
     if found := reader.peek():
         raise DataError(f"{path} goes on after the array: {found!r} follows element {number}")
 
 
-class _Reader:
+class JsonCharacters:
     """A window that moves over the characters of a file."""
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +115,19 @@ class _Reader:
             raise DataError(f"{self._path} is broken JSON: {found!r} stands where {wanted!r} should")
         self._at += 1
 
+    def array(self) -> Iterator[Any]:
+        """The elements of the array that begins here, one after the other."""
+        number = 0
+        self.take("[")
+        while self.peek() != "]":
+            if number:
+                self.take(",")
+            number += 1
+            yield self.element(number)
+        self.take("]")
+
     def element(self, number: int) -> Any:
+        """The value that begins here; errors call it element `number`."""
         self.peek()
         while True:
             try:

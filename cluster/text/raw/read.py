@@ -15,6 +15,7 @@ from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
 from cluster.text.raw import columnar, conll
 from cluster.text.raw.arrays import elements, is_array
+from cluster.text.raw.asked import ID, IMPOSSIBLE, Asked, is_squad, squad_questions
 from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines
 from cluster.text.raw.plain import label_of, whole
 from cluster.text.raw.rows import Row, Values, aim_field, json_row, pick, sentence_rows, txt_row, values_row
@@ -184,6 +185,8 @@ def _cut(path: Path, data: Data, rows_per_block: int) -> Iterator[Block]:
             for numbers, texts, rejected in _gathered(str(path), _lines(path), rows_per_block):
                 yield TxtBlock(str(path), label, numbers, texts, rejected)
             return
+        case "json" if data.question and is_squad(path):
+            values = _squad_values(path, data)
         case "json" if is_array(path, data.text):
             values = _array_values(path, data)
         case "jsonl" | "json":
@@ -211,7 +214,9 @@ def size_bytes(block: Block) -> int:
 
 
 def _size(text: Any) -> int:
-    """Of a text, or of a list of words."""
+    """Of a text, of a list of words, or of a question and its context."""
+    if isinstance(text, Asked):
+        return _size(text.question) + _size(text.context)
     if isinstance(text, list):
         return sum(len(word) for word in text if isinstance(word, str))
     return len(text) if isinstance(text, str) else 0
@@ -222,7 +227,8 @@ def parse(block: Block, data: Data, task: TaskKind) -> tuple[list[Row], list[Rej
 
     A label may be a string (white space around it goes), a whole number (`3` and `3.0` are "3") or a boolean; for
     multilabel a list of these, or a string of several with `data.label_separator` between them. To regress takes a
-    number, or a string that is one; to tag a list of labels for a list of words; to rewrite a text.
+    number, or a string that is one; to tag a list of labels for a list of words; to answer a list of answers with the
+    characters of the context that they begin with; to rewrite a text.
     """
     if isinstance(block, FilesBlock):
         return _parse_files(block, data, task)
@@ -317,7 +323,31 @@ def _array_values(path: Path, data: Data) -> Found[Values]:
         yield number, *_sized(pick(element, data))
 
 
+def _squad_values(path: Path, data: Data) -> Found[Values]:
+    if data.group not in ("", "title"):
+        raise DataError(
+            f"data.group = {data.group!r}, but a file of SQuAD ({path}) groups its questions by title alone: leave it "
+            "out."
+        )
+    for number, asked, answers, title in squad_questions(path):
+        yield number, *_sized((asked, answers, title, None))
+
+
+def _asked_values(path: Path, data: Data) -> Found[Values]:
+    """Rows of a table in columns, one question each; answers may be lists inside a struct."""
+    names = columnar.column_names(path)
+    _require(path, names, data)
+    fields = [data.question, data.text, data.label, *((data.group,) if data.group else ())]
+    wanted = list(dict.fromkeys([*fields, *(name for name in (ID, IMPOSSIBLE) if name in names)]))
+    for number, values in columnar.rows(path, wanted, plain=[name for name in wanted if name != data.label]):
+        yield number, *_sized(pick(dict(zip(wanted, values, strict=True)), data))
+
+
 def _columnar_values(path: Path, data: Data) -> Found[Values]:
+    if data.question:
+        yield from _asked_values(path, data)
+        return
+    wanted = [name for name in (data.text, data.label, data.group, data.predicate) if name]
     aim = aim_field(data)
     wanted = [name for name in (data.text, aim, data.group, data.predicate) if name]
     _require(path, columnar.column_names(path), data)
@@ -328,6 +358,11 @@ def _columnar_values(path: Path, data: Data) -> Found[Values]:
 
 
 def _table_values(path: Path, data: Data) -> Found[Values]:
+    if data.question:
+        raise DataError(
+            f'{path}: task.kind = "answer" needs lists of answers, which no cell of a table holds: write JSON lines, '
+            "Parquet or a file of SQuAD."
+        )
     columns: tuple[int, int, int] | None = None
     for first_line, cells in table(path):
         if isinstance(cells, str):
@@ -357,6 +392,7 @@ def _require(path: Path, names: list[str], data: Data) -> None:
         "data.target" if data.target else "data.label": aim_field(data),
         "data.group": data.group,
         "data.predicate": data.predicate,
+        "data.question": data.question,
     }
     missing = [f"{setting} = {name!r}" for setting, name in wanted.items() if name and name not in names]
     if missing:

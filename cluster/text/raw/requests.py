@@ -4,15 +4,19 @@ as values."""
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, assert_never
 
 from cluster.errors import DataError
 from cluster.text.raw import columnar, conll
 from cluster.text.raw.arrays import elements, is_array
+from cluster.text.raw.asked import is_squad, squad_questions
 from cluster.text.raw.lines import LINE_LIMIT_BYTES, kind_of, lines, lines_of
 from cluster.text.raw.tables import column_names, table
+
+QUESTION = "question"
+"""Field of a row with what is asked of its text."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Request:
     error: str = ""
     words: tuple[str, ...] = ()
     """Those of the text, if they were given one by one."""
+    question: str = ""
+    """What is asked of the text, of a model that answers questions."""
 
 
 def from_arguments(texts: Sequence[str]) -> Iterator[Request]:
@@ -110,6 +116,39 @@ def _request(number: int, fields: dict[str, Any], field: str) -> Request:
     if not isinstance(text, str) or not text.strip():
         return Request(number, error=f"field {field!r} is not a string with text in it")
     return Request(number, text, fields)
+
+
+def from_squad(path: Path) -> Iterator[Request] | None:
+    """The questions of a file of SQuAD, answers left aside; None for another file. Raises DataError, also while they
+    are taken."""
+    try:
+        if kind_of(path) != "json" or not is_squad(path):
+            return None
+    except DataError:  # whoever reads it as something else says more
+        return None
+    return _squad_requests(path)
+
+
+def _squad_requests(path: Path) -> Iterator[Request]:
+    for number, asked, _, _ in squad_questions(path):
+        fields = {"id": asked.id, "question": asked.question, "context": asked.context}
+        yield replace(_of_bytes(_request(number, fields, "context")), question=str(asked.question or ""))
+
+
+def asking(requests: Iterator[Request], question: str | None) -> Iterator[Request]:
+    """The requests, each with its question: the one given, or that of the field `question` of its row."""
+    for request in requests:
+        if request.error or request.question:
+            yield request
+            continue
+        asked = question or (request.fields or {}).get(QUESTION)
+        if not isinstance(asked, str) or not asked.strip():
+            yield Request(
+                request.line, error=f"no field {QUESTION!r} with a question in it; --question asks one of all"
+            )
+            continue
+        fields = {QUESTION: asked, "context": request.text} if request.fields is None else request.fields
+        yield replace(request, question=asked, fields=fields)
 
 
 def _array_requests(path: Path, field: str) -> Iterator[Request]:

@@ -10,13 +10,14 @@ from typing import Any, Literal, assert_never
 from cluster.config.schema import Data, TaskKind
 from cluster.text.keys import text_key
 from cluster.text.raw import conll
+from cluster.text.raw.asked import ID, IMPOSSIBLE, Asked, BadQuestion, Question, question_of
 
 Values = tuple[Any, Any, Any, Any]
-"""Text, label, group and predicate of a row as its file has them, typed as JSON types them; group is "" and predicate
-None if none is asked for. In the label's place stands the text to be written, to rewrite."""
+"""Text (or Asked), label, group and predicate of a row as its file has them, typed as JSON types them; group is "" and
+predicate None if none is asked for. In the label's place stands the text to be written, to rewrite."""
 
 Labelled = Literal["classify", "multilabel", "regress", "tag"]
-"""Tasks whose rows have a label."""
+"""Tasks whose rows have labels."""
 
 _BEYOND_EXACT = 11  # bits of a key that a float has no room for
 _EXACT = 2**53  # the whole numbers up to here are exact as floats; above, 3.0e20 does not name one label
@@ -40,11 +41,11 @@ class Row:
     """Its first line in the file, from 1; where a file has no lines, the number of the row."""
     text: str
     labels: tuple[str, ...]
-    """Exactly one to classify; any number, none twice, for multilabel; none to regress, to rewrite or for language; one
-    a word to tag."""
+    """Exactly one to classify; any number, none twice, for multilabel; none to regress, to answer, to rewrite or for
+    language; one a word to tag."""
     target: float
-    """The number to predict (regress); bytes of the text (language); a number that equal texts to be written share
-    (rewrite); else 0."""
+    """The number to predict (regress); bytes of the text (language); where the first answer begins, or -1 (answer); a
+    number that equal texts to be written share (rewrite); else 0."""
     group: str
     """Empty without one."""
     words: tuple[str, ...] = ()
@@ -53,6 +54,8 @@ class Row:
     """The place of the marked word, from 0."""
     written: str = ""
     """The text to be written, to rewrite."""
+    question: Question | None = None
+    """To answer; the text is question and context then, a line each."""
 
     @property
     def identity(self) -> str:
@@ -132,6 +135,10 @@ def pick(fields: Any, data: Data) -> Values | str:
 
 
 def _picked(fields: dict[str, Any], data: Data) -> Values:
+    if data.question:
+        question, context, answers = (_value(fields, name) for name in (data.question, data.text, data.label))
+        asked = Asked(question, context, fields.get(ID, ""), fields.get(IMPOSSIBLE))
+        return asked, answers, _value(fields, data.group) if data.group else "", None
     group = _value(fields, data.group) if data.group else ""
     predicate = _value(fields, data.predicate) if data.predicate else None
     text, label = _value(fields, data.text), aim_field(data)
@@ -145,6 +152,8 @@ def aim_field(data: Data) -> str:
 
 def _row(number: int, values: Values, data: Data, task: TaskKind, no_text: str) -> Row:
     text, label, group, predicate = values
+    if task == "answer":
+        return _asked_row(number, values, data, no_text)
     words: tuple[str, ...] = ()
     if task == "tag":
         words = _words(text, data.text)
@@ -178,6 +187,22 @@ def _written(value: Any, data: Data) -> str:
     if not value or value.isspace():
         raise _Bad(f"empty text (field {data.target!r})")
     return value
+
+
+def _asked_row(number: int, values: Values, data: Data, no_text: str) -> Row:
+    asked, answers, group, _ = values
+    if not isinstance(asked, Asked):
+        raise _Bad('task.kind = "answer" reads files of SQuAD, JSON lines and tables with questions, not plain text')
+    try:
+        found = question_of(asked, answers, (data.question, data.text, data.label))
+    except BadQuestion as bad:
+        raise _Bad(str(bad)) from None
+    group = _name(group, data.group) or found.context
+    for name, value in ((data.question, found.question), (data.text, found.context), (data.group, group)):
+        if not _is_unicode(value):
+            raise _Bad(f"field {name!r} holds {no_text}")
+    start = float(found.references[0].start) if found.references else -1.0
+    return Row(number, f"{found.question}\n{found.context}", (), start, group, question=found)
 
 
 def _words(value: Any, name: str) -> tuple[str, ...]:

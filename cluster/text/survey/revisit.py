@@ -18,7 +18,7 @@ from cluster.config.schema import Data, TaskKind, Text
 from cluster.errors import DataError
 from cluster.text.keys import text_key
 from cluster.text.raw.read import Rejected, Row, blocks, parse
-from cluster.text.tokens.given import GivenWords
+from cluster.text.tokens.given import GivenWords, RawSplits
 from cluster.text.tokens.numbering import splits_of
 
 LINE_BITS = 40
@@ -113,7 +113,9 @@ def read_again(
     """The rows of the sources `wanted`, and the words that are not `known` of those in `with_unknown`, by split."""
     found, chosen = Found(unknown={split: Counter() for split in with_unknown}), set(wanted)
     of_split = {split: np.sort(sources) for split, sources in with_unknown.items()}
-    forms = GivenWords(text, marked=False) if task == "tag" else None
+    given = task in ("tag", "answer")
+    forms = GivenWords(text, marked=False) if given else None
+    raw = RawSplits(text) if task == "answer" else None
     splits = None if forms else splits_of(text)
     for source, row in rows_of(files, data, task):
         if isinstance(row, Rejected):
@@ -123,7 +125,8 @@ def read_again(
         for split, sources in of_split.items():
             if _holds(sources, source):
                 if forms is not None:
-                    tokens: Sequence[str] = [forms.form(word) for word in row.words[: text.max_tokens]]
+                    words = row.words[: text.max_tokens] if raw is None else raw.words(row.text)
+                    tokens: Sequence[str] = [forms.form(word) for word in words]
                 else:
                     assert splits is not None
                     sides = [row.text, row.written] if task == "rewrite" else [row.text]

@@ -5,6 +5,10 @@ arxiv.org/abs/2212.09255): a word that training never met still ends in "-ing" o
 """
 
 import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from cluster.data.manifest import AFFIX_ROWS
 
@@ -20,6 +24,11 @@ def affixes_of(word: str) -> int:
     ending = word[-1] if word[-1] >= WIDE_FROM else word[-ENDING_LETTERS:].lower()
     rows = (_row("first", word[0]), _row("ending", ending), _row("shape", shape(word)))
     return sum(row << (LANE_BITS * lane) for lane, row in enumerate(rows, start=1))
+
+
+def apart(beside: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The four numbers that stand in one of 64 bits, side by side in an axis of their own; others as they are."""
+    return beside if beside.dtype != np.uint64 else beside[..., None].view("<u2")
 
 
 def shape(word: str) -> str:

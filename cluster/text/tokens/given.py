@@ -17,9 +17,9 @@ from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of
 from cluster.text.tokens.pieces import stretch_of
 
-Input = Literal["text", "language", "pairs", "words", "predicate"]
+Input = Literal["text", "language", "pairs", "words", "predicate", "question"]
 """What documents are: texts; texts of which a language model learns; pairs of a text and one that is to be written of
-it; words that are given; words that are given, one of which is marked."""
+it; words that are given; words that are given, one of which is marked; questions about a context."""
 GIVEN: tuple[Input, ...] = ("words", "predicate")
 WORD_MARKS = ("word", "predicate")
 """Names of the marks: mark i is row i + 1 beside the words."""
@@ -43,6 +43,8 @@ def input_of(data: Data, task: TaskKind) -> Input:
             return "pairs"
         case "language":
             return "language"
+        case "answer":
+            return "question"
         case _:
             return "text"
 
@@ -55,7 +57,7 @@ class GivenWords:
 
     def __init__(self, text: Text, marked: bool) -> None:
         self._text, self._marked = text, marked
-        self.form: Callable[[str], str] = stretch_of(text) if text.tokens == "bpe" else _plain(text)
+        self.form: Callable[[str], str] = form_of(text)
         """What becomes of a word."""
 
     def number(self, documents: Iterable[Words]) -> tuple[Numbered, list[str]]:
@@ -94,7 +96,10 @@ class GivenWords:
         return np.array(found, dtype=np.uint64).astype(np.uint8) if self._marked else None
 
 
-def _plain(text: Text) -> Callable[[str], str]:
+def form_of(text: Text) -> Callable[[str], str]:
+    """What becomes of a given word."""
+    if text.tokens == "bpe":
+        return stretch_of(text)
     return str.lower if text.lower else str
 
 

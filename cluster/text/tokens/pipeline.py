@@ -18,6 +18,8 @@ from cluster.config.schema import Text
 from cluster.data.durable import write_atomically
 from cluster.data.marks import MARKS, end_of, mark_of
 from cluster.errors import DataError, RecipeError
+from cluster.text.raw.asked import Question
+from cluster.text.tokens.asked import PARTS, Flags, Located, QuestionWords, marked
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.model import ModelPieces, ModelTokens
@@ -86,6 +88,12 @@ class Documents:
     """Of pairs: how many of a document's tokens, its last, are to be written."""
     given: tuple[Sequence[str], ...] | None = None
     """The words of each document as they were given (by `encode`), those included that were cut."""
+    contexts: Ids | None = None
+    """Tokens before the context of each question; None: documents are no questions."""
+    flags: Flags | None = None
+    """Of each token, where answers may begin and end (`data/windows.py`)."""
+    located: tuple[Located, ...] = ()
+    """The questions as they were given (by `encode`), with the words of their contexts."""
 
     @property
     def begins_word(self) -> npt.NDArray[np.bool_]:
@@ -107,8 +115,8 @@ class Table:
 class Encoder:
     """Settings, vocabulary and idf: all that turns text into what the model was trained on.
 
-    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as models need it that write, two more follow
-    (`data/marks.py`). No text becomes one of them. `idf` (f64, one a word)
+    Row 0 is `<pad>`, row 1 `<unk>`, then `words`; with `marked`, as models need it that write or answer, two more
+    follow (`data/marks.py`). No text becomes one of them. `idf` (f64, one a word)
     belongs to `text.weights = "tfidf"`, `pieces` (whose words they are then) to `text.tokens = "bpe"` and
     "model".
     """
@@ -131,6 +139,7 @@ class Encoder:
         self._rows: dict[str, int] = {}
         self._splits: Splits | None = None
         self._given: GivenWords | None = None
+        self._asked: QuestionWords | None = None
         self._raw: RawSplits | None = None
 
     @property
@@ -140,8 +149,8 @@ class Encoder:
 
     @property
     def marked(self) -> bool:
-        """Are there marks where documents begin or end, as models need them that write?"""
-        return self.takes in ("language", "pairs")
+        """Are there marks where documents begin or end, or question and context meet?"""
+        return self.takes in ("language", "pairs", "question")
 
     @property
     def weighted(self) -> bool:
@@ -156,6 +165,8 @@ class Encoder:
     @property
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
+        if self.takes == "question":
+            return list(PARTS)
         if self.takes == "predicate":
             return list(WORD_MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
@@ -209,6 +220,14 @@ class Encoder:
             return Documents(tokens, lengths, beside, *counted, words)
         if self.takes == "pairs":
             return self._pairs(numbered, tokens, lengths, cut)
+        if self.takes == "question":
+            beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
+            assert beside is not None
+            begins = np.ones(tokens.size, dtype=np.bool_) if words is None else np.diff(words, prepend=-1) != 0
+            made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), end_of(self.rows)))
+            return Documents(
+                made.tokens_M, made.lengths_B, made.beside_M, *counted, contexts=made.contexts_B, flags=made.flags_M
+            )
         tokens, lengths, tags = _never_empty(tokens, lengths, numbered.tags_N)
         if self.marked:
             starts = np.cumsum(lengths, dtype=np.int64) - lengths
@@ -240,12 +259,16 @@ class Encoder:
         numbered, words = number([side for pair in pairs for side in pair], self._splits, self.text)
         return self.documents(replace(numbered, sides=2), self.table(words))
 
-    def encode(self, texts: Sequence[str | Words]) -> Documents:
+    def encode(self, texts: Sequence[str | Words | Question]) -> Documents:
         """Tokenizes and encodes; a text without a known word is an empty bag, or a sequence of `<unk>`. Words that are
         given (only where it `takes` such) are not tokenized.
 
         Raises RecipeError if something that it needs (a package, a pipeline) is not there.
         """
+        if self.takes == "question":
+            self._asked = self._asked or QuestionWords(self.text)
+            numbered, forms, located = self._asked.number(_question(one) for one in texts)
+            return replace(self.documents(numbered, self.table(forms)), located=tuple(located))
         if self.takes in GIVEN:
             self._given = self._given or GivenWords(self.text, marked=self.takes == "predicate")
             given = [self.words_of(one) for one in texts]
@@ -257,11 +280,12 @@ class Encoder:
         numbered, words = number([_text(one) for one in texts], self._splits, self.text)
         return self.documents(numbered, self.table(words))
 
-    def words_of(self, text: str | Words) -> Words:
+    def words_of(self, text: str | Words | Question) -> Words:
         """The words that are given, or those of a text; of one that holds none, the text itself. Raises RecipeError if
         what splits it is not there."""
         if isinstance(text, Words):
             return text
+        text = _text(text)
         self._raw = self._raw or RawSplits(self.text)
         return Words(self._raw.words(text) or [text])
 
@@ -309,15 +333,21 @@ class Encoder:
         return encoder
 
 
-def _text(one: str | Words) -> str:
-    if isinstance(one, Words):
-        raise TypeError("words are given, but the model was trained on texts")
+def _text(one: str | Words | Question) -> str:
+    if not isinstance(one, str):
+        raise TypeError(f"{type(one).__name__} are given, but the model was trained on texts")
+    return one
+
+
+def _question(one: str | Words | Question) -> Question:
+    if not isinstance(one, Question):
+        raise TypeError("a text or words are given, but the model was trained on questions about a context")
     return one
 
 
 def _input(takes: str) -> Input:
     match takes:
-        case "text" | "language" | "pairs" | "words" | "predicate":
+        case "text" | "language" | "pairs" | "words" | "predicate" | "question":
             return takes
         case _:
             raise ValueError(f"it takes {takes!r}")
