@@ -152,7 +152,7 @@ RECIPES = [
     train("unknown section", "trian.steps=3", says=("trian", "The sections are data, text, task, model")),
     train("wrong type", 'train.steps="3"', says=('train.steps = "3"', "whole number", "without quotes")),
     train("out of range", "train.seed=-1", says=("train.seed = -1", "at least 0")),
-    train("unknown model", "model.kind=llama", says=('model.kind = "llama"', '"gpt", "bert" or "custom"')),
+    train("unknown model", "model.kind=llama", says=('model.kind = "llama"', '"skipgram" or "custom"')),
     train("no key=value", "train.steps", says=("train.steps: an override is SECTION.SETTING=VALUE",)),
     train("settings at odds", "text.weights=none", says=("text.weights", "bag of words", '"auto"')),
     train(

@@ -72,7 +72,11 @@ def screen(view: View, width: int, height: int) -> list[Text]:
 
 def _title(view: View, width: int) -> list[Text]:
     found = view.found
-    line = Text.assemble((f" {found.run.path} ", "bold reverse"), " ", (found.state, STATES[found.state]))
+    room = width - len(found.state) - 3
+    path = Text(str(found.run.path))
+    if path.cell_len > room:  # its end tells more than its beginning
+        path = Text("…") + path[-max(1, room - 1) :]
+    line = Text.assemble((f" {path.plain} ", "bold reverse"), " ", (found.state, STATES[found.state]))
     attempt = found.seen.signs.get("attempt")
     facts = [f"attempt {attempt}"] if isinstance(attempt, int) else []
     facts += [f"job {found.seen.job}"] if found.seen.job else []

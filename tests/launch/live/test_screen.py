@@ -71,7 +71,7 @@ def test_it_fits_any_terminal(width, height, ranks, steps, attempts):
     lines = screen(view(steps, ranks, attempts), width, height)
     assert len(lines) <= height
     assert all(line.cell_len <= width for line in lines)
-    assert "runs/sentiment" in lines[0].plain
+    assert "sentiment" in lines[0].plain
 
 
 def test_at_80_by_24_all_of_a_small_run_is_seen():
@@ -85,6 +85,15 @@ def test_at_80_by_24_all_of_a_small_run_is_seen():
         assert told in shown
     assert len([line for line in shown.splitlines() if "●" in line]) >= 2  # the legend, and marks on the curve
     assert len(shown.splitlines()) == 24
+
+
+def test_of_a_long_path_the_end_is_shown_and_the_state_in_full():
+    long = view()
+    long = dataclasses.replace(
+        long, found=dataclasses.replace(long.found, run=RunFolder(Path("/scratch" * 12, "runs/sentiment")))
+    )
+    title = words(long).splitlines()[0]
+    assert "…" in title and "h/runs/sentiment" in title and title.endswith(" running") and len(title) == 80
 
 
 def test_a_wide_terminal_shows_the_metric_beside_the_loss():
@@ -183,7 +192,7 @@ def test_a_terminal_shows_the_run_until_its_end(run, looked_after, terminal):
     assert "\x1b[?1049h" in shown.drawn  # a screen of its own
     assert shown.to_the_end() == 0
     left = CONTROL.sub("", shown.drawn.partition("\x1b[?1049l")[2])
-    for told in (f"{run.path}", "finished", "30 of 40", "loss 0.0333", "Finished after 30 steps"):
+    for told in (f"{run.path}"[-20:], "finished", "30 of 40", "loss 0.0333", "Finished after 30 steps"):
         assert told in left
     assert "Ctrl-C" not in left
 
