@@ -29,22 +29,23 @@ CALL_SECONDS = 120
 
 # The longest first, so that at the end no process is left with one of them.
 SLOW = (
-    "slurm", "supervision/test_faults.py", "test_commands.py", "test_bad_input.py", "models/test_family.py",
-    "training/test_kill.py", "test_prepare.py",
+    "cluster_of_two/test_train.py", "supervision/test_faults.py", "test_commands.py", "test_bad_input.py",
+    "test_api.py", "models/test_family.py", "training/test_kill.py", "test_tagging.py", "test_every_task.py",
+    "cluster_of_two/test_submitted.py", "test_rewriting.py", "test_answering.py", "training/test_damaged_data.py",
+    "test_prepare.py", "models/test_pretrained.py", "test_speaker.py", "training/test_agreement.py",
+    "cluster_of_two/test_cables.py",
 )  # fmt: skip
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: many a test waits for processes and daemons of its own."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items):
-    """Several processes share the tests (`make test`): a file stays in one of them, for its fixtures; so do all of
-    the one Slurm."""
-
-    def group(item):
-        is_slurms = "slurm" in item.fixturenames and item.path.name != "test_cables.py"
-        return "slurm" if is_slurms else item.path.relative_to(ROOT / "tests").as_posix()
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: SLOW.index(group(item)) if group(item) in SLOW else len(SLOW))
+    """Several processes share the tests (`make test`); a file stays in one of them, for its fixtures."""
+    ranks = {(ROOT / "tests" / name): place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: ranks.get(item.path, len(SLOW)))
 
 
 class Pool:

@@ -162,13 +162,14 @@ def test_a_disk_is_measured_and_left_as_it_was(tmp_path):
     assert all(rate.where == str(tmp_path) and 0 < rate.low <= rate.value <= rate.high for rate in rates.values())
     assert rates["small_files"].unit == "files/s"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-    block = os.urandom(4 * MEBIBYTE)
-    began = time.perf_counter()
-    with open(tmp_path / "other", "wb") as file:
-        for _ in range(8):
-            file.write(block)
-        os.fsync(file.fileno())
-    by_hand = 8 * len(block) / (time.perf_counter() - began)
+    block, by_hand = os.urandom(4 * MEBIBYTE), 0.0
+    for _ in range(5):  # others may use the disk: the best time is its own
+        began = time.perf_counter()
+        with open(tmp_path / "other", "wb") as file:
+            for _ in range(8):
+                file.write(block)
+            os.fsync(file.fileno())
+        by_hand = max(by_hand, 8 * len(block) / (time.perf_counter() - began))
     assert 1 / LOOSELY < rates["disk_write"].value / by_hand < LOOSELY
 
 
