@@ -1,5 +1,7 @@
 """Iterators on one rank: what is in a batch, and in which order."""
 
+import copy
+
 import pytest
 import torch
 
@@ -92,6 +94,7 @@ def test_a_batch_is_a_pair_of_inputs_and_targets(corpus):
     assert repr(batch) == "Batch of 20: text, number"
     with pytest.raises(AttributeError, match="no attribute 'texts'; its columns are 'text', 'number'"):
         _ = batch.texts
+    assert copy.copy(batch).number is number
     assert Batch(corpus.examples[:2], corpus).number.tolist() == [0, 1]
 
 

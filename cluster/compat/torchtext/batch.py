@@ -30,7 +30,8 @@ class Batch:
         yield self._values(self.target_fields)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a batch has no attribute {name!r}; its columns are {', '.join(map(repr, self.fields))}")
+        columns = ", ".join(map(repr, self.__dict__.get("fields", ())))
+        raise AttributeError(f"a batch has no attribute {name!r}; its columns are {columns}")
 
     def __repr__(self) -> str:
         return f"Batch of {self.batch_size}: {', '.join(self.fields)}"

@@ -46,7 +46,7 @@ class RawField:
 class Field(RawField):
     """Values that become a tensor: texts (`sequential`), labels, numbers (`use_vocab=False`).
 
-    sequential       split into tokens, and padded to the longest of a batch
+    sequential       split into tokens, and padded to the longest of a batch; else nothing about tokens counts
     use_vocab        become numbers of a vocabulary, which `build_vocab` makes; else they are numbers
     init_token       stands before, `eos_token` behind each sequence; None: nothing does
     fix_length       tokens of each sequence with these two, longer ones cut; None: as long as the longest of a batch
@@ -114,7 +114,7 @@ class Field(RawField):
             x = self.tokenize(x.rstrip("\n"))
         if self.lower:
             x = [_lowered(token) for token in x] if isinstance(x, list | tuple) else _lowered(x)
-        if self.sequential and self.use_vocab and self.stop_words is not None:
+        if self.sequential and self.stop_words is not None:
             x = [token for token in x if token not in self.stop_words]
         if self.preprocessing is not None:
             x = self.preprocessing(x)
