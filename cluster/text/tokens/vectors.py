@@ -8,7 +8,7 @@ vectors of the words asked for.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,18 +59,36 @@ def load_vectors(path: Path, words: Sequence[str], width: int) -> tuple[npt.NDAr
     return np.array(indices, dtype=np.int64) + FIRST_WORD, np.stack([both[index] for index in indices])
 
 
-def all_vectors(path: Path) -> tuple[list[str], Vectors]:
-    """Every word of a file, in its order, and its vectors [V, width]; of a word that stands there twice the first.
+def all_vectors(path: Path, most: int | None = None) -> tuple[list[str], Vectors]:
+    """Every word of a file (or the first `most`), in its order, and its vectors [V, width]; of a word that stands there
+    twice the first.
 
     Raises DataError as `load_vectors` does, and for a file without a word.
     """
     width = _width_of(path)
     found: dict[str, Vectors] = {}
     for number, name, numbers in _entries(path, width):
+        if len(found) == most:
+            break
         word = name.decode("utf-8", "replace")
         if word not in found:
             found[word] = _vector(path, number, numbers, width)
     return list(found), np.stack(list(found.values()))
+
+
+def exact_vectors(path: Path, words: Iterable[str]) -> tuple[dict[str, Vectors], int]:
+    """The vectors of those of these words that a file has, spelled exactly so, and their width.
+
+    Raises DataError as `all_vectors` does; none for words that are not found.
+    """
+    width = _width_of(path)
+    wanted = {word.encode("utf-8", "replace"): word for word in words}
+    found: dict[str, Vectors] = {}
+    for number, name, numbers in _entries(path, width):
+        word = wanted.get(name)
+        if word is not None and word not in found:
+            found[word] = _vector(path, number, numbers, width)
+    return found, width
 
 
 def _width_of(path: Path) -> int:

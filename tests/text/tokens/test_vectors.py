@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from cluster.errors import DataError
-from cluster.text.tokens.vectors import load_vectors
+from cluster.text.tokens.vectors import all_vectors, exact_vectors, load_vectors
 
 WORDS = ["film", "paris", "the", ". . .", "unheard"]
 
@@ -31,6 +31,14 @@ def test_words_of_every_format_are_found(tmp_path, header, pack, name):
 def test_a_word_as_it_stands_comes_before_one_in_another_case(tmp_path):
     (tmp_path / "v.txt").write_text("PARIS 1\nparis 2\nParis 3\nparis 4\n")
     assert rows(load_vectors(tmp_path / "v.txt", ["paris", "Paris", "pariS"], 1)) == {2: [2.0], 3: [3.0], 4: [1.0]}
+
+
+def test_words_as_they_are_spelled_or_all_of_them(tmp_path):
+    (tmp_path / "v.txt").write_text("PARIS 1\nparis 2\n. . . 3\nparis 4\n")
+    found, width = exact_vectors(tmp_path / "v.txt", ["paris", ". . .", "Paris"])
+    assert {word: vector.tolist() for word, vector in found.items()} == {"paris": [2.0], ". . .": [3.0]} and width == 1
+    words, vectors = all_vectors(tmp_path / "v.txt", most=2)
+    assert words == ["PARIS", "paris"] and vectors.tolist() == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(
