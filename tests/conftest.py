@@ -14,7 +14,7 @@ import pytest
 
 # The long series run in full in `make soak`; elsewhere the same sample each time, so that a failure is no accident.
 SOAK = bool(os.environ.get("MUSTER_SOAK"))
-hypothesis.settings.register_profile("sample", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("sample", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("soak" if SOAK else "sample")
 
