@@ -31,6 +31,7 @@ from cluster.data.pairs import Pairs
 from cluster.data.reading import reader_of, said_of
 from cluster.errors import Interrupted, MusterError, PlanError, RecipeError, RunError
 from cluster.models.build import build_model
+from cluster.models.skipgram import whole_gradients
 from cluster.plan.memory import parameter_count
 from cluster.plan.placement import Placement
 from cluster.plan.plan import Plan, describe, keep_stored, make_plan
@@ -49,7 +50,6 @@ from cluster.training.monitor import Monitor, Silent
 from cluster.training.optim import build_optimizer
 from cluster.training.parallel import World, environment, inner, leave, machine, started, wrapped
 from cluster.training.pulse import Pulse
-from cluster.training.rows import whole_gradients
 from cluster.training.scoring import evaluate, evaluation_sums
 from cluster.training.site import find_out, handed_down, keep_record
 from cluster.training.writing import write_split

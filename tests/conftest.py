@@ -343,7 +343,7 @@ def recipe_of(corpus, pretrained_folder, tmp_path_factory):
             "model": MODELS[kind] | ({"folder": str(pretrained_folder("bert"))} if kind == "pretrained" else {}),
             "task": {"kind": TASKS.get(kind, "classify")},
             "train": {"steps": 20, "step_size": "32 examples", "log_steps": 1, "checkpoint_steps": 10},
-            "optim": {"kind": "sparse_adam"} if kind == "skipgram" else {},
+            "optim": {"kind": "adagrad"} if kind == "skipgram" else {},
             "evaluate": {"baseline": False},
             "launch": {"device": "cpu"},
         }

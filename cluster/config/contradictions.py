@@ -302,17 +302,15 @@ def _of_vectors(recipe: Recipe) -> Iterator[str]:
             f'model.kind = "skipgram": gives vectors of words, and task.kind = "{task}" asks for something else; use '
             'task.kind = "embed", and give what it learns to another model with model.vectors'
         )
-    if optim.kind == "sparse_adam" and not learns:
-        yield f'optim.kind = "sparse_adam": for word vectors alone, the {model.kind} has other weights; use "adamw"'
     if task != "embed":
         return
     if not learns:
         yield f'task.kind = "embed": the {model.kind} is no model of word vectors; use model.kind = "skipgram"'
         return
-    if optim.kind != "sparse_adam":
+    if optim.kind != "adagrad":
         yield (
             f'optim.kind = "{optim.kind}": would go through every word at every step, to change the few that it has '
-            'met; use "sparse_adam"'
+            'met; use "adagrad"'
         )
     if optim.weight_decay:
         yield f"optim.weight_decay = {optim.weight_decay:g}: would shrink words only when they are met; use 0.0"

@@ -515,9 +515,10 @@ def prepared_for(task: Task) -> TaskKind:
 class Optim:
     """The optimizer and its schedule, counted in steps."""
 
-    kind: Literal["adamw", "adam", "sparse_adam"] = "adamw"
-    """AdamW (decoupled weight decay, arxiv.org/abs/1711.05101) or Adam (arxiv.org/abs/1412.6980). `sparse_adam`: Adam
-    for word vectors, which changes only the words that a step has met."""
+    kind: Literal["adamw", "adam", "adagrad"] = "adamw"
+    """AdamW (decoupled weight decay, arxiv.org/abs/1711.05101) or Adam (arxiv.org/abs/1412.6980); Adagrad
+    (jmlr.org/papers/v12/duchi11a.html), which word vectors need: it changes only the words that a step has met, rare
+    ones the most."""
     learning_rate: Annotated[float, Gt(0.0), Field(**FINITE)] = 1e-3
     """Peak rate, reached after the warm-up."""
     weight_decay: Annotated[float, Ge(0.0), Field(**FINITE)] = 0.0

@@ -66,3 +66,10 @@ class SkipgramModel(nn.Module):
             self.contexts,
             self.negatives,
         )
+
+
+def whole_gradients(model: nn.Module) -> None:
+    """Have every table give gradients of all its rows: NCCL adds up no others."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = False

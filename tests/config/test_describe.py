@@ -65,7 +65,7 @@ def test_the_example_on_the_command_line_works(setting):
     needed = NEEDED.get((setting.path, setting.kind), [])
     needed = needed or (["model.factory=package.module:function"] if setting.kind == "custom" else [])
     needed = needed or (["model.folder=minilm"] if setting.kind == "pretrained" else [])
-    needed = [*needed, "optim.kind=sparse_adam"] if kinds["model"] == "skipgram" else needed
+    needed = [*needed, "optim.kind=adagrad"] if kinds["model"] == "skipgram" else needed
     asked = [f"{section}.kind={kind}" for section, kind in kinds.items()]
     recipe = load("sentiment", [*asked, *needed, *example])
     if setting.name != "kind":

