@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 
 
 class SparseAdam(Optimizer):
-    """The rule of torch.optim.SparseAdam, in a third of its time on a CPU: each row is read and written once.
+    """The rule of torch.optim.SparseAdam, each row read and written once: 0.72 to 0.78 of its time, on one thread of an
+    AMD EPYC with torch 2.13.0 (`python -m bench.adam`).
 
     Takes dense gradients, too, whose rows that are not zero count: NCCL adds up no others.
     """
