@@ -1,6 +1,6 @@
-"""A finished run's model in a form that other programs read.
+"""A finished run's model, or its data, in a form that other programs read.
 
-python -m cluster.export RUN --format huggingface|onnx|word2vec --output PATH [--json]
+python -m cluster.export RUN --format huggingface|onnx|word2vec|npz --output PATH [--weights WEIGHTS] [--json]
 """
 
 import argparse
@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -19,7 +19,10 @@ from cluster.config.schema import Bert, Gpt, Model, Pretrained
 from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
 from cluster.runs import model_folder, read_json
 
-FORMATS = ("huggingface", "onnx", "word2vec")
+if TYPE_CHECKING:
+    from cluster.matrices import Weights
+
+FORMATS = ("huggingface", "onnx", "word2vec", "npz")
 
 
 def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
@@ -98,6 +101,19 @@ def export_onnx(run: Path, output: Path) -> dict[str, Any]:
         encoder.save(work)
         _write(work / "vocabulary.json", _vocabulary(encoder.words))
     return {"output": str(output), "inputs": [one["name"] for one in about["inputs"]], "compared": about["compared"]}
+
+
+def export_npz(source: Path, output: Path, weights: "Weights | Literal['auto']") -> dict[str, Any]:
+    """Writes a folder with a sparse matrix for each split of prepared data, or of a run's: {"output", "weights",
+    "words", "labels", "splits"}; see `write_matrices` for `weights` and for what lies in the folder.
+
+    All or nothing. Raises RunError for a run that is none; DataError for data that is none, is damaged, or has no such
+    weights, and for a folder that holds something, or cannot be written.
+    """
+    from cluster.matrices import write_matrices
+
+    with _writing(output) as work:
+        return {"output": str(output), **write_matrices(source, weights, work)}
 
 
 def _vocabulary(words: Sequence[str]) -> list[str]:
@@ -179,7 +195,22 @@ def _told(made: dict[str, Any], as_json: bool) -> int:
     return EXIT_DONE
 
 
+def _matrices(options: argparse.Namespace) -> int:
+    made = export_npz(options.run, options.output, options.weights or "auto")
+    if options.json:
+        print(json.dumps(made))
+        return EXIT_DONE
+    print(f"{made['output']}: {made['weights']} weights of {made['words']:,} words (vocabulary.json)")
+    for name, split in made["splits"].items():
+        print(f"  {name}.npz  {split['documents']:,} documents, {split['values']:,} values")
+    return EXIT_DONE
+
+
 def _run(options: argparse.Namespace) -> int:
+    if options.format == "npz":
+        return _matrices(options)
+    if options.weights is not None:
+        raise DataError(f"--weights {options.weights}: weights of words are for --format npz alone; leave it out.")
     if options.format == "word2vec":
         return _told(export_word2vec(options.run, options.output), options.json)
     made = (export_onnx if options.format == "onnx" else export_huggingface)(options.run, options.output)
@@ -208,12 +239,19 @@ def _run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="muster export", description="A run's model for other programs.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run, or its model/ folder")
+    parser = argparse.ArgumentParser(prog="muster export", description="A run's model, or data, for other programs.")
+    parser.add_argument(
+        "run", metavar="RUN", type=Path,
+        help="folder of a finished run, or its model/ folder; for npz of any run, or of prepared data",
+    )  # fmt: skip
     parser.add_argument(
         "--format", choices=FORMATS, required=True,
         help="huggingface: a folder that transformers loads; onnx: a graph for ONNX runtimes; word2vec: a text file of "
-        "word vectors",
+        "word vectors; npz: sparse matrices of the documents' words",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", choices=("count", "tfidf", "binary"),
+        help="weights of words, with npz alone (default: what the data is prepared with)",
     )  # fmt: skip
     parser.add_argument("--output", metavar="PATH", type=Path, required=True, help="folder, or file, to write")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.errors import RunError
+from cluster.errors import DataError, RunError
 
 FORMAT = 1
 RunState = Literal["absent", "created", "interrupted", "running", "finished"]
@@ -237,6 +237,14 @@ def model_folder(run: Path) -> Path:
     if not opened.model.is_dir():
         raise RunError(f"{run} has no model yet, it is {run_state(opened)}: `muster resume {run}` finishes it.")
     return opened.model
+
+
+def prepared_folder(named: Path) -> Path:
+    """A folder of prepared data itself, or the one that a run was made from. Raises DataError, RunError."""
+    if not named.is_dir():
+        raise DataError(f"{named} is no folder: name one that `muster prepare` printed, or a run.")
+    run = RunFolder(named)
+    return Path(str(read_json(run.record).get("prepared"))) if run.record.exists() else named
 
 
 def run_state(run: RunFolder) -> RunState:

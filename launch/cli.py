@@ -262,11 +262,15 @@ def _predict(built: argparse.ArgumentParser) -> None:
 
 
 def _export(built: argparse.ArgumentParser) -> None:
-    built.add_argument("run", metavar="RUN", help="folder of a finished run")
+    built.add_argument("run", metavar="RUN", help="folder of a finished run; for npz of any run, or of prepared data")
     built.add_argument(
-        "--format", choices=["huggingface", "onnx", "word2vec"], required=True,
+        "--format", choices=["huggingface", "onnx", "word2vec", "npz"], required=True,
         help="huggingface: a folder that transformers loads; onnx: a graph for ONNX runtimes; word2vec: a text file of "
-        "word vectors",
+        "word vectors; npz: sparse matrices of the documents' words",
+    )  # fmt: skip
+    built.add_argument(
+        "--weights", choices=["count", "tfidf", "binary"],
+        help="weights of words, with npz alone (default: what the data is prepared with)",
     )  # fmt: skip
     built.add_argument("--output", metavar="PATH", required=True, help="folder, or file, to write")
 

@@ -16,7 +16,7 @@ from cluster.config.settings import sections, settings
 from cluster.errors import EXIT_DONE, DataError, RunError
 from cluster.plan.plan import describe, make_plan
 from cluster.processes import Follower
-from cluster.runs import RunFolder, create_run, is_reserved, open_run, read_json, run_state
+from cluster.runs import RunFolder, create_run, is_reserved, open_run, prepared_folder, read_json, run_state
 from launch import check as checks
 from launch import job, local, scores
 from launch.checking import Checking
@@ -170,7 +170,7 @@ def verify(options: argparse.Namespace) -> int:
     from cluster.data.manifest import open_prepared
     from cluster.data.verify import WAY_OUT, damages, unknown_files
 
-    manifest = open_prepared(_prepared_folder(Path(options.data)))
+    manifest = open_prepared(prepared_folder(Path(options.data)))
     size = sum(entry.bytes for entry in manifest.files())
     with Checking(size) as checking:
         found = damages(manifest, lambda entry: checking.add(entry.bytes))
@@ -186,14 +186,6 @@ def verify(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"{manifest.folder} is whole: {size:,} bytes in {blocks:,} blocks hold what was written.")
     return EXIT_DONE
-
-
-def _prepared_folder(named: Path) -> Path:
-    """The folder itself, or the one that a run was made from. Raises DataError, RunError."""
-    if not named.is_dir():
-        raise DataError(f"{named} is no folder: name one that `muster prepare` printed, or a run.")
-    run = RunFolder(named)
-    return Path(str(read_json(run.record).get("prepared"))) if run.record.exists() else named
 
 
 def evaluate(options: argparse.Namespace) -> int:

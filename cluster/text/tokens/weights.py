@@ -27,8 +27,19 @@ def bag(
     pairs = (documents_N[known] << np.uint64(32)) | tokens_N[known]
     pairs_D, counts_D = np.unique(pairs, return_counts=True)
     words_D = (pairs_D & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    documents_D = (pairs_D >> np.uint64(32)).astype(np.int64)
-    distinct_B = np.bincount(documents_D, minlength=len(lengths_B)).astype(np.uint32)
+    distinct_B = np.bincount((pairs_D >> np.uint64(32)).astype(np.int64), minlength=len(lengths_B)).astype(np.uint32)
+    return words_D, distinct_B, weighed(words_D, distinct_B, counts_D, weighting, idf)
+
+
+def weighed(
+    words_D: npt.NDArray[np.uint32],
+    distinct_B: npt.NDArray[np.uint32],
+    counts_D: npt.NDArray[np.int64] | npt.NDArray[np.float32],
+    weighting: str,
+    idf: npt.NDArray[np.float64] | None,
+) -> npt.NDArray[np.float32]:
+    """The weight of each word [D] that `bag` gives, where it is known how often each stands in its document. Raises
+    ValueError as `bag` does."""
     match weighting:
         case "binary":
             weights_D = np.ones(words_D.size)
@@ -36,11 +47,12 @@ def bag(
             weights_D = counts_D.astype(np.float64)
         case "tfidf" if idf is not None:
             weights_D = counts_D * idf[words_D.astype(np.int64) - 2]
-            lengths = np.sqrt(np.bincount(documents_D, weights=weights_D**2, minlength=len(lengths_B)))
+            documents_D = np.repeat(np.arange(len(distinct_B)), distinct_B)
+            lengths = np.sqrt(np.bincount(documents_D, weights=weights_D**2, minlength=len(distinct_B)))
             weights_D = weights_D / lengths[documents_D]
         case _:
             raise ValueError(f"no bag is weighted by {weighting!r}" + (" without idf" if weighting == "tfidf" else ""))
-    return words_D, distinct_B, weights_D.astype(np.float32)
+    return weights_D.astype(np.float32)
 
 
 def inverse_document_frequency(document_frequency: npt.NDArray[np.int64], documents: int) -> npt.NDArray[np.float64]:
