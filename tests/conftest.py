@@ -23,6 +23,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 long_series = pytest.mark.skipif(not SOAK, reason="one of the long series: make soak runs it")
 ROOT = Path(__file__).parent.parent
+
+
+def sampled(cases, *always):
+    """Parameters of which some are always run, and the others in the long series."""
+    return [pytest.param(case, marks=() if case in always else long_series) for case in cases]
+
+
 MOST_RANKS = 3
 CALL_SECONDS = 120
 

@@ -28,6 +28,7 @@ from cluster.errors import (
 )
 from cluster.prepare import SMALL_INPUT_BYTES
 from cluster.runs import RunFolder, locked, run_state
+from tests.conftest import long_series
 
 ROOT = Path(__file__).parents[1]
 
@@ -148,6 +149,7 @@ def test_a_run_without_a_test_split_has_no_scores(recipe_of, tmp_path):
 LONG = {"steps": 1500, "log_steps": 1, "checkpoint_steps": 30}
 
 
+@long_series  # what follows after a kill is in the test below
 def test_ctrl_c_saves_a_checkpoint_and_resume_shows_the_rest(recipe_of, tmp_path):
     run, shown = tmp_path / "run", []
 

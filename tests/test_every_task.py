@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.conftest import BAD, GOOD, PLAIN
+from tests.conftest import BAD, GOOD, PLAIN, sampled
 
 SPLITS = {"train": 400, "validation": 60, "test": 101}
 
@@ -60,7 +60,7 @@ CASES = {
 TRAIN = {"steps": 60, "step_size": "32 examples", "log_steps": 20, "checkpoint_steps": 60}
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=sampled(CASES, "regress", "multilabel, pieces of words"))
 def trained(request, sets, recipe_of, muster, tmp_path_factory):
     """(name of the case, run folder, what `muster train --json` said), two ranks, with a baseline."""
     ending, kind, sections = CASES[request.param]

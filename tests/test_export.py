@@ -7,6 +7,7 @@ import torch
 
 from cluster.sampling import Sampling
 from cluster.speaker import Speaker
+from tests.conftest import sampled
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 TOLERANCE = 1e-5
@@ -25,7 +26,7 @@ def transformers():
     return pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=sampled(CASES, "swiglu, pieces", "masked, words"))
 def exported(request, recipe_of, muster, pool, tmp_path_factory):
     """(kind, run folder, exported folder, what `muster export` said) of a run of 30 steps."""
     kind, model, text = CASES[request.param]

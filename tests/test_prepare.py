@@ -323,7 +323,7 @@ def test_killed_at_any_moment_and_finished_it_is_what_it_would_have_been(tmp_pat
         assert finished(start(tmp_path, workers, f"timed-{workers}")) == undisturbed
         whole_seconds[workers] = time.monotonic() - began
     kills = finishes = 0
-    while kills < (100 if SOAK else 8):
+    while kills < (100 if SOAK else 5):
         cache, workers, left = f"chain-{finishes}", chance.choice([0, 2]), chance.randint(1, 6)
         while left:
             began = time.monotonic()

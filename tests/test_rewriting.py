@@ -10,6 +10,7 @@ from cluster.decoding import Search
 from cluster.errors import RunError
 from cluster.predictor import Predictor
 from cluster.rewriter import Rewriter
+from tests.conftest import long_series
 
 WORDS = {
     "the": "der", "a": "ein", "fox": "Fuchs", "hen": "Henne", "cheese": "Käse", "sees": "sieht", "takes": "nimmt",
@@ -78,6 +79,7 @@ def test_it_learns_and_stands_beside_the_text_itself(trained):
     assert score["perplexity"] < 3 and score["accuracy"] > 0.7
 
 
+@long_series  # that ranks do the same is below, too
 def test_evaluate_says_the_same_on_another_number_of_ranks_and_scores_a_file(trained, muster, tmp_path):
     run, said = trained
     for ranks in (1, 3):

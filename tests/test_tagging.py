@@ -10,6 +10,7 @@ from cluster.config.load import load
 from cluster.errors import DataError, RecipeError
 from cluster.predictor import Predictor
 from cluster.text.tokens.given import Words
+from tests.conftest import sampled
 
 TRAIN = {"steps": 150, "step_size": "32 examples", "log_steps": 30, "checkpoint_steps": 150}
 BPE = {"tokens": "bpe", "vocabulary_size": 300}
@@ -24,7 +25,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=sampled(CASES, "marked, columns, pieces of words"))
 def trained(request, tagging_recipe_of, muster, tmp_path_factory):
     """(name of the case, recipe, run folder, what `muster train --json` said), two ranks, with a baseline."""
     ending, kind, text = CASES[request.param]

@@ -10,7 +10,8 @@ from cluster.config.schema import Optim
 
 def build_optimizer(model: nn.Module, config: Optim, device: torch.device) -> torch.optim.Optimizer:
     if config.kind == "adagrad":
-        torch.sparse.check_sparse_tensor_invariants.disable()  # as it is, but torch warns where nobody has said so
+        # As it is anyway, but torch warns where nobody has said so.
+        torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]
         return torch.optim.Adagrad(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
     return kind(

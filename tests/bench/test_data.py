@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import long_series
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,6 +20,7 @@ def rows(*arguments: str) -> Any:
     return json.loads(ended.stdout), ended.stderr
 
 
+@long_series
 def test_loaders_are_checked_and_compared() -> None:
     arguments = ["--tokens", "3_000_000", "--rounds", "1", "--seconds", "0.05"]
     found, said = rows("loader", *arguments, "--only", "muster", "limit", "torch")

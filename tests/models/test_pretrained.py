@@ -11,6 +11,7 @@ from cluster.config.load import load
 from cluster.models.build import load_for_inference
 from cluster.text.tokens.given import Words
 from cluster.text.tokens.pipeline import Encoder
+from tests.conftest import sampled
 from tests.models.folders import FAMILIES, PLACES
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
@@ -27,7 +28,7 @@ def train_here(recipe, run):
     return main([recipe, "--run", run])
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=sampled(FAMILIES, "bert", "gpt2"))
 def tuned(request, pool, recipe_of, tagging_recipe_of, pretrained_folder, muster, tmp_path_factory):
     """(family, run folder, exported folder) of a run of three steps on two ranks, whose folder is gone since."""
     family = request.param

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import long_series
+
 SIZE = "tests.supervision.misbehaving:size"
 FROZEN = "no sign of life"
 IN_TIME = 3  # deadlines are asserted at three times their mark, the figure is printed
@@ -104,7 +106,7 @@ def gone(processes, seconds=2.0):
         ("raises", "Rank 1 failed: ValueError: a bug of the model", 1),
         ("leaves", "Rank 1 ended with exit code 0 in the middle of training", 1),
         ("holds the interpreter", FROZEN, 1),
-        ("sleeps", "does not go on", 1),
+        pytest.param("sleeps", "does not go on", 1, marks=long_series),
         ("skips a collective", "", None),
     ],
 )

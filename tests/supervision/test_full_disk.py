@@ -37,7 +37,7 @@ def fill(disk):
 
 
 def test_it_is_said_and_the_run_goes_on_once_there_is_room(recipe_of, muster, small_disk):
-    recipe = recipe_of("lstm", train=LONG | {"steps": 2000}, launch={"device": "cpu", "ranks": 2, "health": "warn"})
+    recipe = recipe_of("lstm", train=LONG | {"steps": 600}, launch={"device": "cpu", "ranks": 2, "health": "warn"})
     run = small_disk / "run"
     one = Training(recipe, run, "launch.attempts=2", log=small_disk.parent / "said")
     one.wait_for(lambda: one.step() >= 25)
@@ -51,7 +51,7 @@ def test_it_is_said_and_the_run_goes_on_once_there_is_room(recipe_of, muster, sm
     assert not (run / "reserve").exists()
 
     (small_disk / "filling").unlink()
-    resumed = muster("resume", run)
+    resumed = muster("resume", run, timeout=300)
     assert resumed.code == 0, resumed.err
     assert one.history()[-1]["began_step"] == first["step"] >= 20
     assert one.verdict()["verdict"] == "done"

@@ -50,7 +50,7 @@ def test_arrays_give_the_very_tokens_of_spacy(
 
 
 @given(texts=st.lists(documents, min_size=1, max_size=8), limit=st.sampled_from([2, 1000]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_stop_words_and_punctuation_are_left_out_alike(texts: list[str], limit: int) -> None:
     text = Text(stop_words="drop", punctuation="drop", lower=False, max_tokens=limit)
     tokenizer = Tokenizer(text)
