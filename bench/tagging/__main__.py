@@ -11,15 +11,13 @@ preparation. The best of a column is marked with *.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from bench.machine import described, versions
+from bench.table import ROOT, measured, table
 
-ROOT = Path(__file__).parents[2]
 TRAINERS = ("muster", "spaCy")
 # figure -> heading, how it is shown
 COLUMNS = {
@@ -37,29 +35,6 @@ def data_folder() -> Path:
     return Path(said.stdout.strip())
 
 
-def run(who: str, folder: Path, epochs: int, threads: int) -> dict[str, Any]:
-    """One process's figures; ends the comparison if it failed."""
-    command = [sys.executable, "-m", "bench.tagging.cell", who, str(folder), str(epochs), str(threads)]
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"), str(threads))
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ | limits, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        sys.exit(f"{' '.join(command[1:])} failed with code {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-    figures: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
-    print(f"{who}: {figures}", file=sys.stderr, flush=True)
-    return {"trainer": who} | figures
-
-
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'':10}" + "".join(f"{heading:>20}" for heading, _ in COLUMNS.values())]
-    for row in rows:
-        cells = ""
-        for name, (_, form) in COLUMNS.items():
-            best = max(other[name] for other in rows)
-            cells += f"{form.format(row[name]) + ('*' if row[name] == best else ' '):>20}"
-        lines.append(f"{row['trainer']:10}{cells}")
-    return lines
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.tagging", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -69,12 +44,13 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = data_folder()
-    rows = [run(who, folder, options.epochs, options.threads) for who in TRAINERS]
+    cell = [str(folder), str(options.epochs)]
+    rows = [measured("bench.tagging.cell", who, cell, options.threads) for who in TRAINERS]
     if options.json:
         print(json.dumps(rows))
         return 0
     print(f"{described()}, threads {options.threads} · {versions('torch', 'spacy')} · epochs {options.epochs}")
-    print("\n".join(table(rows)))
+    print("\n".join(table(rows, COLUMNS)))
     return 0
 
 

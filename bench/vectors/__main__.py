@@ -14,19 +14,17 @@ the wall, and by that of the process (all threads). The best of a column is mark
 
 import argparse
 import json
-import os
 import random
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from bench.corpora import corpus
 from bench.machine import described, versions
+from bench.table import ROOT, measured, table
 
-ROOT = Path(__file__).parents[2]
 TRAINERS = ("muster", "gensim")
 CORPORA = ("faq", "dictionary", "descriptions", "kernel", "python")
 WORD = re.compile(r"[a-z]+")
@@ -34,6 +32,7 @@ LEAST_WORDS = 5
 """Of a paragraph."""
 # figure -> heading, how it is shown
 COLUMNS = {
+    "vocabulary": ("vocabulary", "{:,.0f}"),
     "wordsim353": ("WordSim-353", "{:.3f}"),
     "simlex999": ("SimLex-999", "{:.3f}"),
     "analogies": ("analogies", "{:.3f}"),
@@ -66,29 +65,6 @@ def fetch_questions() -> None:
         )
 
 
-def run(who: str, text: Path, epochs: int, threads: int) -> dict[str, Any]:
-    """One process's figures; ends the comparison if it failed."""
-    command = [sys.executable, "-m", "bench.vectors.cell", who, str(text), str(epochs), str(threads)]
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ | limits, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        sys.exit(f"{' '.join(command[1:])} failed with code {ended.returncode}:\n{ended.stdout}{ended.stderr}")
-    figures: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
-    print(f"{who}: {figures}", file=sys.stderr, flush=True)
-    return {"trainer": who} | figures
-
-
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'':10}{'vocabulary':>12}" + "".join(f"{heading:>14}" for heading, _ in COLUMNS.values())]
-    for row in rows:
-        cells = ""
-        for name, (_, form) in COLUMNS.items():
-            best = max(other[name] for other in rows)
-            cells += f"{form.format(row[name]) + ('*' if row[name] == best else ' '):>14}"
-        lines.append(f"{row['trainer']:10}{row['vocabulary']:>12,}{cells}")
-    return lines
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.vectors", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -102,13 +78,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as scratch:
         text = Path(scratch) / "text.jsonl"
         words = write_text(text, options.words)
-        rows = [run(who, text, options.epochs, options.threads) for who in TRAINERS]
+        cell = [str(text), str(options.epochs)]
+        rows = [measured("bench.vectors.cell", who, cell, options.threads) for who in TRAINERS]
     if options.json:
         print(json.dumps(rows))
         return 0
     print(f"{described()}, threads {options.threads} · {versions('torch', 'gensim')}")
     print(f"{words:,} words, epochs {options.epochs}")
-    print("\n".join(table(rows)))
+    print("\n".join(table(rows, COLUMNS)))
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Packages and lists of packages of Debian, fetched by apt from an archive of its own choosing, and read without
-running or installing anything.
+"""Packages and lists of packages of Debian, fetched by apt from the archive that it knows, and read without running or
+installing anything.
 
-apt gets folders of its own, so it needs no rights, changes nothing of the machine's lists, and works on other
-distributions that have it. What it brings counts only by its pinned hash.
+apt gets folders of its own, so it needs no rights and changes nothing of the machine's lists. On other distributions
+that have it, MUSTER_DEBIAN_ARCHIVE names an archive. What it brings counts only by its pinned hash.
 """
 
 import lzma
@@ -22,7 +22,11 @@ from typing import Any
 from cluster.errors import DataError
 
 RELEASE = "bookworm"
-ARCHIVE = "http://deb.debian.org/debian"
+ARCHIVE_VARIABLE = "MUSTER_DEBIAN_ARCHIVE"
+_COPY = (
+    "copy the folder that `muster data path` prints on a machine where the set was fetched, to the same place in the "
+    "cache here."
+)
 _AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
 _MO_MAGIC = 0x950412DE
 
@@ -58,8 +62,9 @@ class Apt:
         for name in ("lists/partial", "cache/archives/partial", "parts"):
             (self._root / name).mkdir(parents=True, exist_ok=True)
         (self._root / "status").touch()
+        archive = _archive()
         # What comes is compared with a pinned hash, so the archive's key, which others than Debian lack, is not needed.
-        (self._root / "sources").write_text(f"deb [trusted=yes] {ARCHIVE} {RELEASE} main\n")
+        (self._root / "sources").write_text(f"deb [trusted=yes] {archive} {RELEASE} main\n")
         self._run(["update"], self._root, f"the lists of Debian {RELEASE}")
         self._is_updated = True
 
@@ -72,23 +77,38 @@ class Apt:
         # As root apt would hand the download to a user that cannot write here.
         more = ("Acquire::Languages=en", "Acquire::GzipIndexes=false", "APT::Sandbox::User=root", "Acquire::Retries=2")
         options += [part for option in more for part in ("-o", option)]
-        try:
-            ended = subprocess.run(
-                ["apt-get", *options, *arguments], cwd=folder, capture_output=True, text=True, errors="replace",
-                stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}, check=False,
-            )  # fmt: skip
-        except FileNotFoundError:
-            raise DataError(
-                f"cannot fetch {what}: it is of Debian, and there is no apt-get here. Copy the folder that `muster "
-                "data path` prints from a machine that has fetched it."
-            ) from None
+        ended = _apt_get([*options, *arguments], folder)
         said = [line for line in ended.stderr.splitlines() if line.startswith(("E:", "W: Failed"))]
         if ended.returncode or said:  # an update that reached nothing ends with 0
             raise DataError(
-                f"apt-get could not fetch {what}: {' | '.join(said)[:1000] or ended.stderr[-500:]}\nIt needs "
-                f"{ARCHIVE}, or a proxy that it knows (apt-config dump). Without either, copy the folder that `muster "
-                "data path` prints on a machine where the set was fetched, to the same place in the cache here."
+                f"apt-get could not fetch {what}: {' | '.join(said)[:1000] or ended.stderr[-500:]}\nIt needs a "
+                f"network, or a proxy that it knows (apt-config dump). Without either, {_COPY}"
             )
+
+
+def _apt_get(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            ["apt-get", *arguments], cwd=folder, capture_output=True, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise DataError(f"this set is of Debian, and there is no apt-get here: {_COPY}") from None
+
+
+def _archive() -> str:
+    """Where the machine's apt finds the release, or what MUSTER_DEBIAN_ARCHIVE says. Raises DataError."""
+    if chosen := os.environ.get(ARCHIVE_VARIABLE):
+        return chosen
+    known = _apt_get(["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)"], Path.cwd())
+    for line in known.stdout.splitlines():
+        site, _, rest = line.partition(" ")
+        if rest == f"{RELEASE} main":
+            return site
+    raise DataError(
+        f"apt knows no archive of Debian {RELEASE} here, of which this set is: name one with {ARCHIVE_VARIABLE}=URL, "
+        f"or {_COPY}"
+    )
 
 
 def files_of(package: bytes, pattern: str, *, limit_bytes: int = 512 << 20) -> Iterator[tuple[str, bytes]]:

@@ -114,3 +114,13 @@ def test_without_apt_the_way_out_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="no apt-get here"):
         debian.Apt().package("x", "1", tmp_path)
+
+
+def test_where_apt_knows_no_such_release_the_way_out_is_said(monkeypatch, tmp_path):
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{tmp_path}/none"; Dir::Etc::sourceparts "{tmp_path}/no";'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.delenv("MUSTER_DEBIAN_ARCHIVE", raising=False)
+    with pytest.raises(DataError, match="MUSTER_DEBIAN_ARCHIVE=URL, or copy the folder"):
+        debian.Apt().package("x", "1", tmp_path)
