@@ -5,8 +5,8 @@ RECIPE ?= sentiment
 TORCH_INDEX ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 TORCH_OPTION = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
-# Tests are shared by one process more than there are cores, up to four.
-SHARED = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests are shared by a process for each core, up to four.
+SHARED = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: train test lint soak bench bench-data clean
 

@@ -44,11 +44,6 @@ SLOW = (
 )  # fmt: skip
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than there are cores: many a test waits for processes and daemons of its own."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 def pytest_collection_modifyitems(items):
     """Several processes share the tests (`make test`); a file stays in one of them, for its fixtures."""
     ranks = {(ROOT / "tests" / name): place for place, name in enumerate(SLOW)}

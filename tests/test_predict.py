@@ -331,7 +331,7 @@ def endless(model, many, tmp_path):
         stack.enter_context(process)
         stack.callback(process.kill)
         feeder.stdout.close()
-        parent, deadline = psutil.Process(process.pid), time.monotonic() + 60
+        parent, deadline = psutil.Process(process.pid), time.monotonic() + 180
         found = []
         while not found and time.monotonic() < deadline:
             found = [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())]
