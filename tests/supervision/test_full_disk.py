@@ -46,7 +46,7 @@ def test_it_is_said_and_the_run_goes_on_once_there_is_room(recipe_of, muster, sm
     assert code == 93 and "Traceback" not in words, words
     first, *_, last = one.history()
     # On a busy machine another end may come first.
-    assert any("No space left on device" in one["cause"] and one["cause"] in words for one in one.history())
+    assert any("No space left on device" in past["cause"] and past["cause"] in words for past in one.history())
     assert first["verdict"] == "infrastructure"
     assert one.verdict()["next"] == last["next"] and "given up" in last["next"]
     assert not (run / "reserve").exists()
