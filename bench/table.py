@@ -11,6 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 Columns = Mapping[str, tuple[str, str]]
 """Figure: its heading, and how it is shown."""
+NONE: Columns = {}
 
 
 def measured(module: str, who: str, arguments: Sequence[str], threads: int) -> dict[str, Any]:
@@ -25,13 +26,14 @@ def measured(module: str, who: str, arguments: Sequence[str], threads: int) -> d
     return {"trainer": who} | figures
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Columns) -> list[str]:
-    """A line of headings and one for each trainer; the largest figure of a column is marked with *."""
-    lines = [f"{'':10}" + "".join(f"{heading:>20}" for heading, _ in columns.values())]
+def table(rows: Sequence[dict[str, Any]], columns: Columns, sizes: Columns = NONE) -> list[str]:
+    """A line of headings and one for each trainer; the largest figure of a column is marked with *, but for `sizes`."""
+    lines = [f"{'':10}" + "".join(f"{heading:>20}" for heading, _ in {**columns, **sizes}.values())]
     for row in rows:
         cells = ""
         for name, (_, form) in columns.items():
             best = max(other[name] for other in rows)
             cells += f"{form.format(row[name]) + ('*' if row[name] == best else ' '):>20}"
+        cells += "".join(f"{form.format(row[name]) + ' ':>20}" for name, (_, form) in sizes.items())
         lines.append(f"{row['trainer']:10}{cells}")
     return lines

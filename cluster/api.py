@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cluster.config.contradictions import reads
 from cluster.config.load import load, to_toml
+from cluster.config.packages import require_packages
 from cluster.config.schema import Recipe
+from cluster.config.traits import reads
 from cluster.data.inspect import refuse_impossible
 from cluster.data.manifest import Manifest
 from cluster.data.order import Order, OrderSettings
@@ -138,6 +139,7 @@ def fit(recipe: Recipe, run: str | Path, show: Show | None = None) -> Path:
     # Refuses now what the agent would refuse after the preparation. More than the number of GPUs is not asked: that
     # would set CUDA up in this process.
     make_plan(recipe, Machine(cores=1, gpus=torch.cuda.device_count(), gpu_name="", bfloat16_gains=False))
+    require_packages(recipe)
     prepared = prepare(recipe)
     create_run(folder, to_toml(recipe), prepared)
     return _attempt(folder, show)

@@ -23,9 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster import squad
-from cluster.config.contradictions import keeps_whole_text, objective
 from cluster.config.load import load
-from cluster.config.schema import Answer, Embed, Recipe, Rewrite, Skipgram, Tag, prepared_for
+from cluster.config.models import Skipgram
+from cluster.config.schema import Recipe
+from cluster.config.tasks import Answer, Embed, Rewrite, Tag, prepared_for
+from cluster.config.traits import keeps_whole_text, objective
 from cluster.data.durable import write_atomically
 from cluster.data.manifest import FIRST_TARGET, UNSEEN_TARGET
 from cluster.data.marks import mark_of

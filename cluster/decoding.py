@@ -24,7 +24,7 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Search:
-    """How wide, and how lengths are weighed: see `schema.Rewrite`."""
+    """How wide, and how lengths are weighed: see `config.tasks.Rewrite`."""
 
     beam: int = 4
     length_penalty: float = 0.6

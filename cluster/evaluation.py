@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 
 from cluster.config.load import from_toml_with
-from cluster.config.schema import Recipe, prepared_for
+from cluster.config.schema import Recipe
+from cluster.config.tasks import prepared_for
 from cluster.data.manifest import open_prepared
 from cluster.elastic import Meeting, failures_told, run_ranks
 from cluster.errors import DataError, Interrupted, MusterError, exit_code_of

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
-from cluster.config.schema import Bert, Gpt, Model, Pretrained
+from cluster.config.models import Bert, Gpt, Model, Pretrained, Seq2Seq
 from cluster.errors import EXIT_DONE, DataError, RunError, exit_code_of
 from cluster.runs import model_folder, read_json
 
@@ -37,16 +37,17 @@ def export_huggingface(run: Path, output: Path) -> dict[str, Any]:
     verify_model(folder)
     description = read_json(folder / "model.json")
     config = TypeAdapter(Model).validate_python(description["model"])
-    if not isinstance(config, Gpt | Bert | Pretrained):
+    if not isinstance(config, Gpt | Bert | Seq2Seq | Pretrained):
         raise RunError(
             f'{run} holds a model of kind "{config.kind}", which transformers has no equal of: only language models '
-            '("gpt", "bert") and pretrained ones can be exported so. Its weights are in model/weights.safetensors.'
+            '("gpt", "bert"), Transformers that write texts of others ("seq2seq") and pretrained ones can be exported '
+            "so. Its weights are in model/weights.safetensors."
         )
     with _writing(output) as work:
         if isinstance(config, Pretrained):
             architecture, tokenizer = _write_pretrained(folder, work), True
         else:
-            architecture, tokenizer = _write_language_model(folder, config, int(description["vocabulary_rows"]), work)
+            architecture, tokenizer = _write_own(folder, config, int(description["vocabulary_rows"]), work)
     return {"output": str(output), "architecture": architecture, "tokenizer": tokenizer}
 
 
@@ -60,22 +61,30 @@ def _write_pretrained(folder: Path, work: Path) -> str:
     return architecture
 
 
-def _write_language_model(folder: Path, config: Gpt | Bert, rows: int, work: Path) -> tuple[str, bool]:
+def _write_own(folder: Path, config: Gpt | Bert | Seq2Seq, rows: int, work: Path) -> tuple[str, bool]:
     """A model of ours under the names of transformers: its architecture there, and whether its tokenizer comes
-    along."""
+    along. Raises RunError."""
     from safetensors.torch import load_file, save_file
 
-    from cluster import huggingface
+    from cluster import huggingface, pegasus
     from cluster.text.tokens.pipeline import Encoder
 
     weights, encoder = load_file(folder / "weights.safetensors"), Encoder.load(folder)
+    files: dict[str, Any] = {}
     if isinstance(config, Gpt):
         named, settings = huggingface.llama_weights(weights, config), huggingface.llama_config(config, rows)
-    else:
+        specials, most_tokens = huggingface.CAUSAL, config.context
+    elif isinstance(config, Bert):
         named, settings = huggingface.bert_weights(weights, config), huggingface.bert_config(config, rows)
-    tokenizer = huggingface.tokenizer_files(encoder, isinstance(config, Gpt), config.context)
-    marks = ["<mark>", "<mask>"]
-    files = {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words) + marks})}
+        specials, most_tokens = huggingface.MASKED, config.context
+    else:
+        places = pegasus.places_of(encoder.text.max_tokens)
+        named, settings = pegasus.pegasus_weights(weights, config, places), pegasus.pegasus_config(config, rows, places)
+        specials, most_tokens = huggingface.PAIRS, encoder.text.max_tokens + 1  # the end
+        files["generation_config.json"] = pegasus.pegasus_generation(rows, places)
+    tokenizer = huggingface.tokenizer_files(encoder, specials, most_tokens)
+    marks = ["<mark>", "<end>" if isinstance(config, Seq2Seq) else "<mask>"]
+    files |= {"config.json": settings, **(tokenizer or {"vocabulary.json": _vocabulary(encoder.words) + marks})}
     save_file(named, work / "model.safetensors", metadata={"format": "pt"})
     for name, contents in files.items():
         _write(work / name, contents)

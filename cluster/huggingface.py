@@ -2,20 +2,21 @@
 
 A causal model is a LlamaForCausalLM, a masked one a BertForMaskedLM; `transformers` gives the same logits. Nothing of
 that imports it; pretrained models, which are its own, it saves itself. A tokenizer comes along where the tokens are
-byte-pair encoding.
+byte-pair encoding. What writes texts of others: `cluster/pegasus.py`.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cluster.config.models import Bert, Gpt
 from cluster.config.pretrained import names_of
-from cluster.config.schema import Bert, Gpt
-from cluster.data.marks import mark_of, mask_of
+from cluster.data.marks import mark_of
 from cluster.models import bert, gpt
 from cluster.models.build import load_for_inference
 from cluster.models.language import INITIAL_DEVIATION
@@ -79,7 +80,7 @@ def llama_weights(weights: Weights, config: Gpt) -> dict[str, Tensor]:
             theirs + "input_layernorm.weight": weights[ours + "norm_attention.weight"],
             theirs + "post_attention_layernorm.weight": weights[ours + "norm_feed_forward.weight"],
         }
-    return _own(found)
+    return in_own_memory(found)
 
 
 def bert_config(config: Bert, vocabulary_rows: int) -> dict[str, Any]:
@@ -134,47 +135,70 @@ def bert_weights(weights: Weights, config: Bert) -> dict[str, Tensor]:
                 found[f"{theirs}attention.self.{name}.{part}"] = one
     for mine, its in names.items():
         found |= {f"{its}.{part}": weights[f"{mine}.{part}"] for part in ("weight", "bias")}
-    return _own(found)
+    return in_own_memory(found)
 
 
 def _always() -> dict[str, Any]:
     return {"initializer_range": INITIAL_DEVIATION, "dtype": "float32", "torch_dtype": "float32"}
 
 
-def _own(weights: Weights) -> dict[str, Tensor]:
+def in_own_memory(weights: Weights) -> dict[str, Tensor]:
     """Each in memory of its own, as safetensors wants it."""
     return {name: value.clone().contiguous() for name, value in weights.items()}
 
 
-def tokenizer_files(encoder: Encoder, causal: bool, context: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Specials:
+    """The rows that no text becomes, as a tokenizer has them."""
+
+    names: tuple[str, str, str, str]
+    """Of padding, unknown words, and the last two rows."""
+    roles: Mapping[str, int]
+    """What `transformers` calls some of them: places in `names`."""
+    around: tuple[Sequence[int], Sequence[int]]
+    """Those before a text, and those behind it: places in `names`."""
+    in_texts: bool = True
+    """May a text hold them by name? Else what looks like one is text."""
+
+
+CAUSAL = Specials(
+    ("<pad>", "<unk>", "<|endoftext|>", "<mask>"), {"bos_token": 2, "eos_token": 2}, around=((2,), ())
+)  # fmt: skip
+MASKED = Specials(("[PAD]", "[UNK]", "[CLS]", "[MASK]"), {"cls_token": 2, "mask_token": 3}, around=((2,), ()))
+PAIRS = Specials(
+    ("<pad>", "<unk>", "<s>", "</s>"), {"bos_token": 2, "eos_token": 3}, around=((), (3,)), in_texts=False
+)  # fmt: skip
+
+
+def tokenizer_files(encoder: Encoder, specials: Specials, most_tokens: int) -> dict[str, Any]:
     """The contents of `tokenizer.json` and `tokenizer_config.json`; none where the tokens are not byte-pair encoding.
 
-    The rows are those of the model. A text begins with the mark, as documents do in training.
+    The rows are those of the model. Around a text stands what does in training.
     """
     if not isinstance(encoder.pieces, Pieces):
         return {}
-    rows = encoder.rows
-    names = _names(encoder.words, ("<pad>", "<unk>", "<|endoftext|>", "<mask>") if causal else BERT_NAMES)
-    special = dict(zip(names, (PAD, UNKNOWN, mark_of(rows), mask_of(rows)), strict=True))
-    pad, unknown, mark, mask = names
+    names, last = _names(encoder.words, specials.names), mark_of(encoder.rows)
+    special = dict(zip(names, (PAD, UNKNOWN, last, last + 1), strict=True))
+    roles = {"pad_token": 0, "unk_token": 1, **specials.roles}
     contents = copy.deepcopy(encoder.pieces.contents)
     vocabulary = {word: row for row, word in enumerate(encoder.words, start=FIRST_WORD)} | special
     contents["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda one: one[1]))
     contents["added_tokens"] = [
         {
-            "id": row, "content": name, "single_word": False, "lstrip": name == mask, "rstrip": False,
-            "normalized": False, "special": True,
+            "id": row, "content": name, "single_word": False, "lstrip": place == roles.get("mask_token"),
+            "rstrip": False, "normalized": False, "special": True,
         }
-        for name, row in special.items()
+        for place, (name, row) in enumerate(special.items())
     ]  # fmt: skip
-    contents["post_processor"] = _beginning_with(mark, special[mark])
-    roles = {"pad_token": pad, "unk_token": unknown}
-    roles |= {"bos_token": mark, "eos_token": mark} if causal else {"cls_token": mark, "mask_token": mask}
-    described = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context, **roles}
+    before, behind = ([names[place] for place in places] for places in specials.around)
+    contents["post_processor"] = _around(before, behind, special)
+    described = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": most_tokens,
+        **{role: names[place] for role, place in roles.items()},
+        **({} if specials.in_texts else {"split_special_tokens": True}),
+    }
     return {"tokenizer.json": contents, "tokenizer_config.json": described}
-
-
-BERT_NAMES = ("[PAD]", "[UNK]", "[CLS]", "[MASK]")
 
 
 def _names(pieces: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -187,15 +211,18 @@ def _names(pieces: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return found
 
 
-def _beginning_with(name: str, row: int) -> dict[str, Any]:
-    """The post-processor of `tokenizers` that puts a token before each text."""
-    mark = {"SpecialToken": {"id": name, "type_id": 0}}
-    first, second = ({"Sequence": {"id": which, "type_id": 0}} for which in "AB")
+def _around(before: Sequence[str], behind: Sequence[str], rows: Mapping[str, int]) -> dict[str, Any]:
+    """The post-processor of `tokenizers` that puts tokens before and behind each text."""
+
+    def whole(which: str) -> list[dict[str, Any]]:
+        first, last = ([{"SpecialToken": {"id": name, "type_id": 0}} for name in names] for names in (before, behind))
+        return [*first, {"Sequence": {"id": which, "type_id": 0}}, *last]
+
     return {
         "type": "TemplateProcessing",
-        "single": [mark, first],
-        "pair": [mark, first, mark, second],
-        "special_tokens": {name: {"id": name, "ids": [row], "tokens": [name]}},
+        "single": whole("A"),
+        "pair": whole("A") + whole("B"),
+        "special_tokens": {name: {"id": name, "ids": [rows[name]], "tokens": [name]} for name in (*before, *behind)},
     }
 
 
@@ -217,10 +244,11 @@ def save_pretrained(folder: Path, output: Path) -> tuple[str, dict[str, Any]]:
         whole.config.target_mean, whole.config.target_deviation = task["mean"], task["deviation"]
     whole.save_pretrained(str(output))
     kept = encoder.pieces.kept
+    typed = ["token_type_ids"] if kept.pair and kept.typed else []
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": kept.places,
-        "model_input_names": ["input_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *typed, "attention_mask"],
         **kept.roles,
         "pad_token": names_of(encoder.pieces.contents)[kept.special["pad"]],
     }

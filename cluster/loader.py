@@ -90,6 +90,7 @@ class Gather:
         self.reader = reader
         self.device = device
         self.packed = packed
+        self._asks = reader if isinstance(reader, Asks) else None
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._ring = Ring(device, self.stream, buffers)
 
@@ -143,8 +144,8 @@ class Gather:
         """The arrays of each batch, and of a packed one the longest document's tokens."""
         documents = np.concatenate(groups)
         counts = [len(group) for group in groups]
-        if isinstance(self.reader, Asks):
-            for asked in self.reader.asked(documents, counts, step):
+        if self._asks is not None:
+            for asked in self._asks.asked(documents, counts, step):
                 beside = _apart(asked.get("beside"))
                 yield (asked if beside is None else {**asked, "beside": beside}), 0
             return

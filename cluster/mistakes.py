@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.config.load import from_toml_with
-from cluster.config.schema import Multilabel, Recipe, prepared_for
+from cluster.config.schema import Recipe
+from cluster.config.tasks import Multilabel, prepared_for
 from cluster.data.manifest import FIRST_TARGET, NO_TARGET
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RunError, exit_code_of

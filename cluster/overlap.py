@@ -1,15 +1,12 @@
 """How like the texts that were written are to those asked for: sacrebleu and rouge-score do the arithmetic."""
 
-import importlib.util
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cluster.errors import RecipeError
+from cluster.config.packages import require_scorer
 
-PACKAGES = {"bleu": ("sacrebleu", "sacrebleu"), "rouge": ("rouge_score", "rouge-score")}
-"""Module and package that each kind of score needs."""
 CHINESE = ("zh", "char")
 # A Chinese character is a word; other words are as rouge-score has them.
 _WORDS = re.compile("[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -27,21 +24,12 @@ class Overlap:
     tokens: Tokens = "13a"
     lower: bool = False
 
-    def require(self) -> None:
-        """Raises RecipeError if the package that scores is not there."""
-        module, package = PACKAGES[self.scores]
-        if importlib.util.find_spec(module) is None:
-            raise RecipeError(
-                f'task.scores = "{self.scores}": {package} is not installed. Install it (pip install '
-                f'"muster-train[text]", or pip install {package}).'
-            )
-
     def of(self, written: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
         """Figures from 0 to 1, by name, with the signature that says how they were counted.
 
         BLEU and chrF are of all texts together; ROUGE is the mean F1 over texts, of stemmed words. Raises RecipeError.
         """
-        self.require()
+        require_scorer(self.scores)
         return self._bleu(written, wanted) if self.scores == "bleu" else self._rouge(written, wanted)
 
     def _bleu(self, written: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:

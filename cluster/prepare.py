@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.config.load import load
+from cluster.config.models import Pretrained
 from cluster.config.pretrained import is_catalogued
-from cluster.config.schema import Data, Pretrained, Recipe, TaskKind
+from cluster.config.schema import Data, Recipe
+from cluster.config.tasks import TaskKind
 from cluster.data.asked import QUESTIONS
 from cluster.data.durable import rename_folder
 from cluster.data.manifest import MANIFEST, describe_file, open_prepared, write_manifest

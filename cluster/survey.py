@@ -24,7 +24,8 @@ import numpy as np
 import tomli_w
 
 from cluster.config.load import open_recipe, parse_overrides, shipped
-from cluster.config.schema import Pretrained, Recipe, Transformer
+from cluster.config.models import Pretrained, Transformer
+from cluster.config.schema import Recipe
 from cluster.config.settings import nearest
 from cluster.data.manifest import open_prepared
 from cluster.data.marks import end_of

@@ -1,13 +1,11 @@
 """What can be told of a recipe before anything is started: are its sources there, has this machine what it asks for."""
 
 import contextlib
-import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from cluster.config.models import Embeds
 from cluster.config.schema import Recipe
-from cluster.config.settings import nearest
 from cluster.errors import DataError
 from cluster.plan.placement import cores_of
 from cluster.plan.plan import Machine
@@ -20,7 +18,6 @@ from cluster.topology.nvidia import asker, slices
 from cluster.topology.source import Live, Source
 from launch import local
 
-WORDS = ("auto", "none")  # of data.validation and data.test: no source
 BFLOAT16_GAINS_FROM = (8, 0)  # compute capability
 
 
@@ -51,40 +48,12 @@ def gpus(source: Source) -> tuple[list[str], bool]:
     return [name for name, _ in shown], bool(shown) and all(capable for _, capable in shown)
 
 
-def missing_sources(recipe: Recipe) -> list[str]:
-    """One line for each source that is no file, matches nothing, and is no set of the catalogue."""
-    unresolved = [
-        (slot, source)
-        for slot, sources in (
-            ("train", recipe.data.train),
-            ("validation", recipe.data.validation),
-            ("test", recipe.data.test),
-        )
-        for source in ([sources] if isinstance(sources, str) else sources)
-        if not (source in WORDS and slot != "train") and not _on_disk(source)
-    ]
-    if not unresolved:
-        return []
-    catalogue = {entry["name"]: entry for entry in local.answer("cluster.text.sets.catalogue", ["list", "--json"])}
-    return [line for slot, source in unresolved if (line := _missing(slot, source, catalogue))]
-
-
-def _on_disk(source: str) -> bool:
-    return Path(source).is_file() or any(Path(match).is_file() for match in glob.iglob(source, recursive=True))
-
-
-def _missing(slot: str, source: str, catalogue: dict[str, Any]) -> str:
-    if source in catalogue:
-        splits: Sequence[str] = list(catalogue[source]["splits"])
-        if slot in splits:
-            return ""
-        return f'data.{slot} = "{source}": the set {source} has no {slot} split, only {" and ".join(splits)}'
-    close = nearest(source, catalogue)
-    hint = f"; did you mean {close}?" if close else f" ({', '.join(catalogue)})"
-    return f'data.{slot} = "{source}": no such file, no file matches, and it is no set of the catalogue{hint}'
-
-
-def check_sources(recipe: Recipe) -> None:
-    """Raises DataError naming every source that is not there."""
-    if lines := missing_sources(recipe):
-        raise DataError("\n".join(["Sources that cannot be found:", *(f"  {line}" for line in lines)]))
+def check_sources(recipe: Recipe, name: str, overrides: Sequence[str]) -> None:
+    """Raises DataError naming every source that a preparation would refuse, and a file of word vectors that is not
+    there. `name` and `overrides` are what the recipe was loaded from."""
+    lines = list(local.answer("cluster.text.raw.glance", [name, *overrides]))
+    vectors = recipe.model.vectors if isinstance(recipe.model, Embeds) else ""
+    if vectors and not Path(vectors).is_file():
+        lines.append(f'model.vectors = "{vectors}": no such file')
+    if lines:
+        raise DataError("\n".join(["Sources that cannot be used:", *(f"  {line}" for line in lines)]))

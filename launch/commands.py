@@ -11,6 +11,7 @@ from typing import Any
 from cluster.config.describe import as_data, find_all, json_schema
 from cluster.config.describe import explain as explain_setting
 from cluster.config.load import Loaded, from_toml_with, open_recipe, shipped, to_toml
+from cluster.config.packages import require_packages
 from cluster.config.schema import Recipe
 from cluster.config.settings import sections, settings
 from cluster.errors import EXIT_DONE, DataError, RunError
@@ -33,6 +34,7 @@ def train(options: argparse.Namespace) -> int:
     refuse_taken(run)
     nodes = len(own.nodes) if own else 1
     make_plan(loaded.recipe, checks.machine(), nodes=nodes)  # refuses now what would be refused after the preparation
+    require_packages(loaded.recipe)
     with job.requeued_if_interrupted(own):
         prepared = _prepare(options, "--alone", "--wait")
     create_run(run, to_toml(loaded.recipe), Path(prepared["prepared"]))
@@ -112,7 +114,8 @@ def check(options: argparse.Namespace) -> int:
     loaded = _open(options)
     machine = checks.machine()
     plan = make_plan(loaded.recipe, machine)
-    checks.check_sources(loaded.recipe)
+    require_packages(loaded.recipe)
+    checks.check_sources(loaded.recipe, options.recipe, options.overrides)
     planned = describe(plan, machine)
     if options.json:
         report = {"recipe": loaded.name, "valid": True, "notes": loaded.notes, "plan": planned}

@@ -121,8 +121,9 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
     "export": Command(
         "a run's model, or data, for other programs",
         "Write a language model as a folder that Hugging Face's transformers loads: a causal one as\n"
-        "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A tokenizer comes along if\n"
-        "text.tokens is bpe. A fine-tuned pretrained model goes back into its own format.\n"
+        "LlamaForCausalLM, a masked one as BertForMaskedLM, with the same logits. A seq2seq, which writes texts of\n"
+        "others, becomes a PegasusForConditionalGeneration. A tokenizer comes along if text.tokens is bpe.\n"
+        "A fine-tuned pretrained model goes back into its own format.\n"
         "Or a classifier or tagger as an ONNX graph, compared with the model by onnxruntime. Or word vectors as\n"
         "word2vec's text file, which gensim and model.vectors read. Or the data itself, a run's or a prepared folder:\n"
         "bags of words as sparse matrices for scipy.sparse.load_npz, rows in the order of the labels beside them.",
@@ -131,6 +132,7 @@ Settings use the recipe's TOML; bare words are text. `muster explain train` list
   muster export runs/vectors-tiny --format word2vec --output vectors.txt
   muster export runs/sentiment --format npz --output sentiment-npz
   muster export "$(muster prepare sentiment)" --format npz --weights binary --output sentiment-npz
+  muster export runs/translate-tiny --format huggingface --output translate-tiny-hf
   muster export runs/lm-tiny --format huggingface --output lm-tiny-hf
   python -c "from transformers import pipeline; print(pipeline('text-generation', 'lm-tiny-hf')('What light'))\"""",
     ),

@@ -1,11 +1,14 @@
 """What tests share: a pool of ranks, a small corpus of our own, and the `muster` command."""
 
+import importlib
+import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -388,6 +391,28 @@ def muster():
             env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def here():
+    """Those of our programs that `muster` turns into, in this process, where torch is loaded already:
+    here("predict", run, "a text") -> Ended."""
+    importlib.import_module("torch")  # which a program that only prepares would keep out of its process
+
+    def call(program, *arguments, stdin=""):
+        main = importlib.import_module(f"cluster.{program}").main
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            try:
+                code = main(list(map(str, arguments)))
+            except SystemExit as left:  # argparse, once it has said why
+                code = left.code
+        for stream in (out, err):
+            stream.seek(0)
+        return Ended(code, out.read(), err.read())
 
     return call
 

@@ -6,7 +6,9 @@ import json
 import numpy as np
 
 from cluster.config.load import to_toml
-from cluster.config.schema import Classify, Data, Lstm, Multilabel, Recipe, Regress
+from cluster.config.models import Lstm
+from cluster.config.schema import Data, Recipe
+from cluster.config.tasks import Classify, Multilabel, Regress
 from cluster.data.manifest import write_manifest
 from cluster.data.writing import SplitWriter
 

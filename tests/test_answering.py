@@ -41,29 +41,28 @@ def test_it_learns_and_stands_beside_a_sliding_window(trained):
     assert score["no_answer"]["exact_match"] == score["no_answer"]["answer_f1"] > 0.5
 
 
-def test_evaluate_on_another_number_of_ranks_says_the_same(trained, muster):
+def test_evaluate_on_a_file_and_another_number_of_ranks_says_the_same(trained, muster, asked_corpus):
     _, run, said = trained
-    ended = muster("evaluate", run, "launch.ranks=1", "--json")
+    ended = muster("evaluate", run, "launch.ranks=1", "--data", asked_corpus / "test.jsonl", "--json")
     assert ended.code == 0, ended.err
     for figure, value in said["evaluation"].items():
         if figure not in ("split", "step"):
             assert ended.json[figure] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), figure
 
 
-def test_evaluate_on_a_file_and_what_a_person_sees(trained, muster, asked_corpus):
+def test_evaluate_shows_a_person_the_test_split(trained, muster):
     _, run, said = trained
-    ended = muster("evaluate", run, "--data", asked_corpus / "test.jsonl", "--json")
-    assert ended.code == 0, ended.err
-    assert ended.json["answer_f1"] == pytest.approx(said["evaluation"]["answer_f1"])
     shown = muster("evaluate", run)
+    assert shown.code == 0, shown.err
+    assert f"{said['evaluation']['answer_f1']:.4f}" in shown.out
     assert re.search(r"F1, \d+ with an answer", shown.out) and "101 questions" in shown.out
 
 
-def test_predict_answers_rows_and_goes_on_after_a_bad_one(trained, muster):
+def test_predict_answers_rows_and_goes_on_after_a_bad_one(trained, here):
     _, run, _ = trained
     (one,) = (row for row in asked_things(40, seed=9) if row["id"] == "9-0")
     rows = [one, {"question": "", "context": "x"}, {"question": "Who?"}, {"context": "x"}, one | {"answer": 5}]
-    ended = muster("predict", run, stdin="".join(json.dumps(row) + "\n" for row in rows))
+    ended = here("predict", run, stdin="".join(json.dumps(row) + "\n" for row in rows))
     assert ended.code == 2, ended.err
     first, *bad, last = map(json.loads, ended.out.splitlines())
     assert [row["line"] for row in bad] == [2, 3, 4]
@@ -73,13 +72,13 @@ def test_predict_answers_rows_and_goes_on_after_a_bad_one(trained, muster):
         assert one["context"][first["start"] : first["end"]] == first["answer"]
 
 
-def test_predict_reads_files_of_squad_and_says_what_evaluate_says(trained, muster, asked_corpus, tmp_path):
+def test_predict_reads_files_of_squad_and_says_what_evaluate_says(trained, here, asked_corpus, tmp_path):
     _, run, said = trained
-    ended = muster("predict", run, "--input", asked_corpus / "test.json", "--output", tmp_path / "out.jsonl")
+    ended = here("predict", run, "--input", asked_corpus / "test.json", "--output", tmp_path / "out.jsonl")
     assert ended.code == 0, ended.err
     answers = {row["id"]: row for row in map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())}
     assert len(answers) == 101
-    ended = muster("predict", run, "--input", asked_corpus / "test.json", "--squad")
+    ended = here("predict", run, "--input", asked_corpus / "test.json", "--squad")
     assert ended.json == {name: row["answer"] for name, row in answers.items()}
     rows = [json.loads(line) for line in (asked_corpus / "test.jsonl").read_text().splitlines()]
     right = sum(
@@ -88,11 +87,11 @@ def test_predict_reads_files_of_squad_and_says_what_evaluate_says(trained, muste
     assert right / 101 == pytest.approx(said["evaluation"]["exact_match"])
 
 
-def test_the_same_from_python_and_of_one_text(trained, muster):
+def test_the_same_from_python_and_of_one_text(trained, here):
     _, run, _ = trained
     context = "The colour3 box has dull. The colour5 box has witty."
     (found,) = Predictor(run).predict([Question("What has the colour5 box?", context)])
-    told = muster("predict", run, context, "--question", "What has the colour5 box?", "--json")
+    told = here("predict", run, context, "--question", "What has the colour5 box?", "--json")
     assert {key: json.loads(told.out)[key] for key in found} == found
     with pytest.raises(DataError, match="give question and context"):
         Predictor(run).predict([context])
@@ -149,7 +148,7 @@ def test_losses_and_scores_agree_on_any_number_of_ranks(pool, asking_recipe_of, 
 @pytest.mark.parametrize(
     "overrides, says",
     [
-        (["model.kind=mlp"], "the mlp reads a bag of words, which has no order; use lstm, gru or transformer"),
+        (["model.kind=mlp"], "the mlp reads a bag of words, which has no order; use model.kind = "),
         (["model.kind=cnn"], "the cnn sees a few words in a row, so the question never meets the context"),
         (["model.kind=gpt"], "predicts tokens"),
         (["text.stop_words=drop"], "an answer is given as it stands in the context"),
@@ -170,14 +169,14 @@ def test_a_question_is_a_setting_of_answers_alone(recipe_of):
         load(str(recipe_of("lstm")), ["data.question=q"])
 
 
-def test_answers_that_do_not_stand_there_stop_preparation(asking_recipe_of, muster, tmp_path):
+def test_answers_that_do_not_stand_there_stop_preparation(asking_recipe_of, here, tmp_path):
     rows = [row for row in asked_things(30, seed=5) if row["answers"]]
     rows[3]["answers"][0]["answer_start"] += 1
     (tmp_path / "bad.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = {"train": str(tmp_path / "bad.jsonl"), "validation": "none", "test": "none"}
-    ended = muster("prepare", asking_recipe_of("lstm", data=data))
+    ended = here("prepare", asking_recipe_of("lstm", data=data))
     assert ended.code == 2 and "bad.jsonl:4: the answer" in ended.err and "does not stand at answer_start" in ended.err
-    accepted = muster("prepare", asking_recipe_of("lstm", data=data | {"bad_rows": 0.2}), "--json")
+    accepted = here("prepare", asking_recipe_of("lstm", data=data | {"bad_rows": 0.2}))
     assert accepted.code == 0 and accepted.json["report"]["rejected"] == 1
 
 
@@ -189,10 +188,10 @@ def test_questions_without_any_answer_are_refused(asking_recipe_of, tmp_path):
         prepare(load(str(asking_recipe_of("lstm", data=data))), lambda line: None)
 
 
-def test_questions_about_one_context_stay_on_one_side(asking_recipe_of, muster, tmp_path):
+def test_questions_about_one_context_stay_on_one_side(asking_recipe_of, here, tmp_path):
     rows = [row | {"question": f"{row['question']} {n}"} for row in asked_things(60, seed=6) for n in range(3)]
     (tmp_path / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = {"train": str(tmp_path / "all.jsonl"), "validation": "none", "test": "auto"}
-    report = muster("prepare", asking_recipe_of("lstm", data=data), "--json").json["report"]
+    report = here("prepare", asking_recipe_of("lstm", data=data)).json["report"]
     assert report["documents"] == 180 and all(split["documents"] % 3 == 0 for split in report["splits"].values())
     assert report["splits"]["test"]["documents"] > 0

@@ -138,15 +138,23 @@ def test_fit_shows_every_record_and_refuses_a_folder_in_use(recipe_of, tmp_path,
         api.fit(recipe, run)
 
 
-def test_a_run_without_a_test_split_has_no_scores(recipe_of, tmp_path):
-    run = api.fit(recipe_with(recipe_of, data={"test": "none"}, train={"steps": 2}), tmp_path / "run")
+def train_here(recipe, run):
+    from cluster.train import main
+
+    return main([recipe, "--run", run])
+
+
+def test_a_run_without_a_test_split_has_no_scores(pool, recipe_of, tmp_path):
+    recipe = recipe_of(data={"test": "none"}, train={"steps": 2})
+    assert pool.run(1, train_here, recipe=str(recipe), run=str(tmp_path / "run")) == [0]
     with pytest.raises(RunError, match="no test split"):
-        api.scores(run)
+        api.scores(tmp_path / "run")
 
 
 # ---- stops and kills -----------------------------------------------------------------------------------------------
 
-LONG = {"steps": 1500, "log_steps": 1, "checkpoint_steps": 30}
+UNHURRIED = {"factory": "tests.models.own:build_unhurried"}
+LONG = {"steps": 250, "log_steps": 1, "checkpoint_steps": 30}
 
 
 @long_series  # what follows after a kill is in the test below
@@ -159,7 +167,7 @@ def test_ctrl_c_saves_a_checkpoint_and_resume_shows_the_rest(recipe_of, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match=r"a checkpoint was saved\. \(api.resume\('.*run'\) goes on\)"):
-        api.fit(recipe_with(recipe_of, train=LONG), run, show)
+        api.fit(recipe_with(recipe_of, "custom", model=UNHURRIED, train=LONG), run, show)
     assert shown == lines_of(run)  # those too that came before the stop
     with pytest.raises(RunError, match=r"not finished \(it is interrupted\): api.resume"):
         api.scores(run)
@@ -178,7 +186,7 @@ def test_after_a_kill_resume_shows_what_the_new_attempt_writes(recipe_of, tmp_pa
             supervisor.kill()
 
     with pytest.raises(InfrastructureError, match=r"killed by SIGKILL.*api.resume"):
-        api.fit(recipe_with(recipe_of, train=LONG), run.path, kill_the_supervisor)
+        api.fit(recipe_with(recipe_of, "custom", model=UNHURRIED, train=LONG), run.path, kill_the_supervisor)
     assert family and not psutil.wait_procs(family, timeout=10)[1]  # agent and ranks die with it
     resumed_step = run.checkpoint_steps()[-1]
     before, shown = lines_of_whole(run.metrics), []
@@ -276,13 +284,6 @@ def test_a_second_ctrl_c_kills(recipe_of, tmp_path, monkeypatch):
 # ---- errors --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_fails_raises_what_the_verdict_says(recipe_of, tmp_path):
-    recipe = recipe_with(recipe_of, "cnn", optim={"learning_rate": 1e30})
-    with pytest.raises(TrainingError, match="loss") as caught:
-        api.fit(recipe, tmp_path / "run")
-    assert "goes on" not in str(caught.value)
-
-
 def test_a_device_that_is_not_there_is_refused_before_anything_is_made(recipe_of, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(DeviceError, match="torch sees no GPU"):
@@ -290,11 +291,14 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_made(recipe_of
     assert not (tmp_path / "run").exists()
 
 
-def test_what_the_agent_refuses_is_said_and_not_an_earlier_verdict(recipe_of, tmp_path, monkeypatch):
+def test_a_run_that_fails_raises_what_the_verdict_says_and_later_what_the_agent_refuses(
+    recipe_of, tmp_path, monkeypatch
+):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     run = RunFolder(tmp_path / "run")
-    with pytest.raises(TrainingError):
+    with pytest.raises(TrainingError, match="loss") as caught:
         api.fit(recipe_with(recipe_of, "cnn", optim={"learning_rate": 1e30}), run.path)
+    assert "goes on" not in str(caught.value)
     run.recipe.write_text(run.recipe.read_text().replace('device = "cpu"', 'device = "cuda"'))
     with pytest.raises(InputError, match="^launch.device is cuda, but torch sees no GPU") as caught:
         api.resume(run.path)

@@ -250,7 +250,11 @@ DATA = [
     use(
         "all sources that are missing",
         lambda h: ["check", h.recipe, "data.train=none.jsonl", "data.test=reuters-r9"],
-        ('data.train = "none.jsonl"', 'data.test = "reuters-r9"', "did you mean reuters-r8?"),
+        (
+            "data.train: there is no file none.jsonl",
+            "data.test: there is no file reuters-r9",
+            "did you mean reuters-r8",
+        ),
     ),
     use(
         "baseline of missing data",

@@ -7,7 +7,9 @@ from sklearn.linear_model import LogisticRegression
 
 from cluster import baseline as baseline_module
 from cluster.baseline import baseline
-from cluster.config.schema import Data, Mlp, Multilabel, Recipe
+from cluster.config.models import Mlp
+from cluster.config.schema import Data, Recipe
+from cluster.config.tasks import Multilabel
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError
 from cluster.prepare import prepare

@@ -98,11 +98,11 @@ def test_evaluate_on_another_number_of_ranks_says_the_same(trained, muster):
         assert ended.json[figure] == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), figure
 
 
-def test_predict_tells_good_from_bad_and_goes_on_after_a_bad_line(trained, muster):
+def test_predict_tells_good_from_bad_and_goes_on_after_a_bad_line(trained, here):
     name, run, _ = trained
     good, bad = " ".join([*GOOD[:4], *PLAIN[:4]]), " ".join([*BAD[:4], *PLAIN[:4]])
     lines = [json.dumps({"text": good}), "{", json.dumps({"text": bad})]
-    ended = muster("predict", run, "--field", "text", stdin="\n".join(lines) + "\n")
+    ended = here("predict", run, "--field", "text", stdin="\n".join(lines) + "\n")
     assert ended.code == 2 and "standard input:2" in ended.err
     first, error, last = (json.loads(line) for line in ended.out.splitlines())
     assert error["line"] == 2

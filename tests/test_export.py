@@ -4,9 +4,15 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from cluster.config.load import load
+from cluster.errors import RecipeError
+from cluster.export import export_huggingface
+from cluster.predictor import Predictor
 from cluster.sampling import Sampling
 from cluster.speaker import Speaker
+from cluster.text.raw.asked import Question
 from tests.conftest import sampled
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -27,14 +33,14 @@ def transformers():
 
 
 @pytest.fixture(scope="module", params=sampled(CASES, "swiglu, pieces", "masked, words"))
-def exported(request, recipe_of, muster, pool, tmp_path_factory):
+def exported(request, recipe_of, here, pool, tmp_path_factory):
     """(kind, run folder, exported folder, what `muster export` said) of a run of 30 steps."""
     kind, model, text = CASES[request.param]
     folder = tmp_path_factory.mktemp("exported")
     train = {"steps": 30, "step_size": "32 examples", "log_steps": 30, "checkpoint_steps": 30}
     recipe = recipe_of(kind, model=model, text=text, train=train, optim={"learning_rate": 0.02})
     assert pool.run(1, train_here, recipe=str(recipe), run=str(folder / "run")) == [0]
-    ended = muster("export", folder / "run", "--format", "huggingface", "--output", folder / "hf")
+    ended = here("export", folder / "run", "--format", "huggingface", "--output", folder / "hf")
     assert ended.code == 0, ended.err
     return kind, folder / "run", folder / "hf", ended
 
@@ -65,13 +71,15 @@ def test_the_logits_are_ours(exported, transformers):
     )
 
 
-def test_the_tokenizer_is_ours_or_its_absence_is_said(exported, transformers):
+def test_the_tokenizer_is_ours_or_its_absence_is_said(exported, transformers, recipe_of):
     kind, run, folder, ended = exported
     encoder = Speaker(run).encoder
     if encoder.pieces is None:
         assert not (folder / "tokenizer.json").exists() and "without a tokenizer" in ended.err
         named = json.loads((folder / "vocabulary.json").read_text())
         assert len(named) == encoder.rows and named[2:-2] == encoder.words
+        with pytest.raises(RecipeError, match="train the language model with that, and export it"):
+            load(str(recipe_of("pretrained", model={"folder": str(folder)})))
         return
     assert "tokenizer" not in ended.err
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
@@ -104,7 +112,7 @@ def test_it_writes_what_we_write(exported, transformers):
     assert tokenizer.decode(said, skip_special_tokens=True) == "the film" + ours
 
 
-def test_bad_input_is_named(exported, muster, recipe_of, pool, tmp_path):
+def test_bad_input_is_named(exported, here, tmp_path):
     _, run, folder, _ = exported
     for arguments, said in [
         ((run, "--format", "huggingface", "--output", folder), "is there already"),
@@ -112,7 +120,7 @@ def test_bad_input_is_named(exported, muster, recipe_of, pool, tmp_path):
         ((run, "--format", "onyx", "--output", tmp_path / "out"), "huggingface"),
         ((tmp_path, "--format", "huggingface", "--output", tmp_path / "out"), "no run of muster"),
     ]:
-        ended = muster("export", *arguments)
+        ended = here("export", *arguments)
         assert ended.code == 2 and said in ended.err and "Traceback" not in ended.err, ended.err
     assert not (tmp_path / "out").exists()
 
@@ -122,3 +130,28 @@ def test_a_classifier_has_no_equal(muster, recipe_of, pool, tmp_path):
     assert pool.run(1, train_here, recipe=str(recipe), run=str(tmp_path / "run")) == [0]
     ended = muster("export", tmp_path / "run", "--format", "huggingface", "--output", tmp_path / "out")
     assert ended.code == 2 and '"mlp"' in ended.err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["gpt", "bert"])
+def test_a_language_model_of_ours_learns_another_task_as_a_pretrained_one(
+    kind, transformers, pool, recipe_of, asking_recipe_of, tmp_path
+):
+    pieces = {"tokens": "bpe", "lower": False, "vocabulary_size": 300}
+    brief = {"steps": 2, "step_size": "32 examples"}
+    language = recipe_of(kind, model={"context": 40}, text=pieces, train=brief)
+    assert pool.run(1, train_here, recipe=str(language), run=str(tmp_path / "language")) == [0]
+    export_huggingface(tmp_path / "language", tmp_path / "hf")
+    how = {"model": {"folder": str(tmp_path / "hf")}, "train": brief, "optim": {"learning_rate": 1e-5}}
+    recipe = (asking_recipe_of if kind == "bert" else recipe_of)("pretrained", **how)
+    assert pool.run(1, train_here, recipe=str(recipe), run=str(tmp_path / "tuned")) == [0]
+    before, after = (
+        load_file(tmp_path / "hf/model.safetensors"),
+        load_file(tmp_path / "tuned/model/weights.safetensors"),
+    )
+    taken = [name for name in before if "model." + name in after]
+    assert len(taken) > 15
+    for name in taken:  # two small steps away from what it learned as a language model
+        torch.testing.assert_close(after["model." + name], before[name], atol=1e-4, rtol=0)
+    asked = Question("What has the colour1 box?", "The colour1 box has dull.") if kind == "bert" else "a warm film"
+    (answer,) = Predictor(tmp_path / "tuned").predict([asked])
+    assert set(answer) >= ({"answer", "no_answer"} if kind == "bert" else {"label", "probabilities"})

@@ -210,7 +210,8 @@ def test_threads_do_not_belong_to_the_order():
 
 
 def recipe_of_train(train):
-    from cluster.config.schema import Data, Mlp, Recipe
+    from cluster.config.models import Mlp
+    from cluster.config.schema import Data, Recipe
 
     return Recipe(data=Data(train="-"), model=Mlp(), train=train)
 

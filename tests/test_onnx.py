@@ -14,8 +14,8 @@ from tests.conftest import TASKS, sampled
 
 TOLERANCE = 1e-4
 TEXTS = ["a bright and warm film", "dull", "the witty story of a clever actor is a tender and graceful one " * 3, "zzz"]
-KINDS = ["linear", "mlp", "averaged", "cnn", "gru", "transformer", "pretrained", "custom"]
-TAGGERS = ["lstm", "cnn", "transformer"]
+KINDS = ["linear", "mlp", "averaged", "cnn", "lstm", "gru", "transformer", "pretrained", "custom"]
+TAGGERS = ["lstm", "gru", "cnn", "transformer"]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,10 @@ def train_here(recipe, run):
     return main([recipe, "--run", run])
 
 
-def exported(pool, muster, recipe, folder):
+def exported(pool, here, recipe, folder):
     """The run's folder and that of the graph, which `muster export` has compared."""
     assert pool.run(1, train_here, recipe=str(recipe), run=str(folder / "run")) == [0]
-    ended = muster("export", folder / "run", "--format", "onnx", "--output", folder / "onnx")
+    ended = here("export", folder / "run", "--format", "onnx", "--output", folder / "onnx")
     assert ended.code == 0, ended.err
     assert "from the model's (onnxruntime" in ended.out
     return folder / "run", folder / "onnx"
@@ -49,10 +49,10 @@ def answered(onnxruntime, folder, texts):
 
 
 @pytest.mark.parametrize("kind", sampled(KINDS, "averaged", "cnn", "gru", "transformer"))
-def test_a_classifier_answers_the_same(pool, muster, recipe_of, onnxruntime, tmp_path, kind):
+def test_a_classifier_answers_the_same(pool, here, recipe_of, onnxruntime, tmp_path, kind):
     model = {"embedding": 8} if kind == "averaged" else {}
     recipe = recipe_of("mlp" if kind == "averaged" else kind, model=model, train={"steps": 6})
-    run, folder = exported(pool, muster, recipe, tmp_path)
+    run, folder = exported(pool, here, recipe, tmp_path)
     found = answered(onnxruntime, folder, TEXTS)
     assert found.shape == (4, 2)
     assert np.abs(found - Predictor(run)(TEXTS)).max() < TOLERANCE
@@ -61,9 +61,9 @@ def test_a_classifier_answers_the_same(pool, muster, recipe_of, onnxruntime, tmp
 
 
 @pytest.mark.parametrize("kind", sampled(TAGGERS, "lstm", "transformer"))
-def test_a_tagger_answers_the_same(pool, muster, tagging_recipe_of, onnxruntime, tmp_path, kind):
+def test_a_tagger_answers_the_same(pool, here, tagging_recipe_of, onnxruntime, tmp_path, kind):
     recipe = tagging_recipe_of(kind, text={"affixes": kind == "lstm"}, train={"steps": 6})
-    run, folder = exported(pool, muster, recipe, tmp_path)
+    run, folder = exported(pool, here, recipe, tmp_path)
     texts = [Words(["the", "witty", "film", "of", "the", "day"], 1), Words(["dull"], 0)]
     found = answered(onnxruntime, folder, texts)
     labels = json.loads((folder / "inputs.json").read_text())["labels"]
@@ -73,7 +73,7 @@ def test_a_tagger_answers_the_same(pool, muster, tagging_recipe_of, onnxruntime,
         assert np.abs(row[:words].max(axis=1) - answer["probabilities"]).max() < TOLERANCE
 
 
-def test_numbers_and_sets_of_labels(pool, muster, recipe_of, onnxruntime, tmp_path):
+def test_numbers_and_sets_of_labels(pool, here, recipe_of, onnxruntime, tmp_path):
     rows = [{"text": text, "label": place} for place, text in enumerate(TEXTS * 5)]
     (tmp_path / "numbers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sets = [row | {"label": ["short"] if len(row["text"]) < 10 else ["long", "text"]} for row in rows]
@@ -81,7 +81,7 @@ def test_numbers_and_sets_of_labels(pool, muster, recipe_of, onnxruntime, tmp_pa
     for task, name in (("regress", "numbers"), ("multilabel", "sets")):
         data = dict.fromkeys(("train", "validation", "test"), str(tmp_path / f"{name}.jsonl"))
         recipe = recipe_of("gru", data=data, task={"kind": task}, train={"steps": 6, "step_size": "8 examples"})
-        run, folder = exported(pool, muster, recipe, tmp_path / task)
+        run, folder = exported(pool, here, recipe, tmp_path / task)
         found, wanted = answered(onnxruntime, folder, TEXTS), Predictor(run)(TEXTS)
         assert found.shape == wanted.shape
         assert np.abs(found - wanted).max() < TOLERANCE * max(1.0, np.abs(wanted).max())

@@ -19,6 +19,8 @@ def test_bleu_and_chrf_are_of_all_texts_together_and_signed():
     assert "tok:13a" in found["bleu_signature"] and "case:mixed" in found["bleu_signature"]
     lower = Overlap(lower=True).of(SAID, WANTED)
     assert lower["bleu"] > found["bleu"] and "case:lc" in lower["bleu_signature"]
+    assert lower["chrf"] > found["chrf"] and lower["chrf_signature"].startswith("nrefs:1|case:lc|")
+    assert found["chrf_signature"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
     assert Overlap().of(WANTED, WANTED)["bleu"] == pytest.approx(1)
 
 

@@ -18,7 +18,9 @@ import psutil
 import pytest
 
 from cluster import prepare as prepare_module
-from cluster.config.schema import Data, Linear, Lstm, Mlp, Multilabel, Recipe, Regress, Text
+from cluster.config.models import Linear, Lstm, Mlp
+from cluster.config.schema import Data, Recipe, Text
+from cluster.config.tasks import Multilabel, Regress
 from cluster.data.manifest import open_prepared
 from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
@@ -242,7 +244,8 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 import cluster.prepare as module
-from cluster.config.schema import Data, Mlp, Recipe
+from cluster.config.models import Mlp
+from cluster.config.schema import Data, Recipe
 
 if __name__ == "__main__":
     source, workers = sys.argv[1], int(sys.argv[2])

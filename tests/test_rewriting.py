@@ -93,14 +93,14 @@ def test_evaluate_says_the_same_on_another_number_of_ranks_and_scores_a_file(tra
     assert other.json["bleu"] < 0.1
 
 
-def test_predict_writes_a_text_of_each_and_goes_on_after_a_bad_line(trained, muster):
+def test_predict_writes_a_text_of_each_and_goes_on_after_a_bad_line(trained, here):
     run, _ = trained
     lines = [
         json.dumps({"en": "the old fox sees a hen.", "number": 7}),
         "{",
         json.dumps({"en": "a hen takes the fox."}),
     ]
-    ended = muster("predict", run, "--field", "en", "--beam", "2", stdin="\n".join(lines) + "\n")
+    ended = here("predict", run, "--field", "en", "--beam", "2", stdin="\n".join(lines) + "\n")
     assert ended.code == 2 and "standard input:2" in ended.err
     first, error, last = (json.loads(line) for line in ended.out.splitlines())
     assert first["number"] == 7 and set(first["rewritten"].rstrip(".").split()) <= set(WORDS.values())
@@ -129,20 +129,24 @@ def test_its_page_shows_what_was_asked_for_and_what_was_written(trained, muster)
     assert "Fuchs" in text
 
 
-def test_a_summary_is_scored_by_rouge_beside_the_first_sentence(recipe_of, corpus_of_pairs, muster, tmp_path):
+def test_a_summary_is_scored_by_rouge_beside_the_first_sentence(
+    recipe_of, corpus_of_pairs, pool, here, muster, tmp_path
+):
+    head, *rows = (corpus_of_pairs / "test.tsv").read_text().splitlines()
+    (tmp_path / "few.tsv").write_text("\n".join([head, *rows[:16]]) + "\n")
+    sections = {"task": {"scores": "rouge", "beam": 1}, "train": {"steps": 60}}
     recipe = recipe_for(
-        recipe_of, corpus_of_pairs, "seq2seq-lstm", task={"scores": "rouge", "beam": 1}, train={"steps": 60}
+        recipe_of, corpus_of_pairs, "seq2seq-lstm", data={"test": str(tmp_path / "few.tsv")}, **sections
     )
-    ended = muster("train", recipe, "--run", tmp_path / "run", "--json")
-    assert ended.code == 0, ended.err
-    score, against = ended.json["evaluation"], ended.json["baseline"]
+    assert pool.run(1, train_here, recipe=str(recipe), run=str(tmp_path / "run")) == [0]
+    score, against = json.loads((tmp_path / "run/evaluation.json").read_text()), here("baseline", recipe).json
     assert against["model"] == "first sentence of the text" and against["rouge1"] < score["rouge1"]
     shown = muster("evaluate", tmp_path / "run")
-    assert "ROUGE-1" in shown.out and "rouge-score" in shown.out
+    assert "ROUGE-1" in shown.out and "rouge-score" in shown.out and f"{score['rouge1']:.4f}" in shown.out
 
 
-def test_inspect_data_shows_both_texts(recipe_of, corpus_of_pairs, muster):
-    ended = muster("inspect", "data", recipe_for(recipe_of, corpus_of_pairs))
+def test_inspect_data_shows_both_texts(recipe_of, corpus_of_pairs, here):
+    ended = here("survey", recipe_for(recipe_of, corpus_of_pairs))
     assert ended.code == 0, ended.err
     assert "to be written of each text" in ended.out and "-> " in ended.out and "<end>" in ended.out
 
@@ -204,15 +208,15 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("row", BAD_ROWS)
-def test_a_row_without_a_text_to_be_written_is_named(recipe_of, corpus_of_pairs, muster, tmp_path, row):
+def test_a_row_without_a_text_to_be_written_is_named(recipe_of, corpus_of_pairs, here, tmp_path, row):
     (tmp_path / "bad.jsonl").write_text(row + "\n" + json.dumps({"en": "a", "de": "b"}) + "\n")
     recipe = recipe_for(recipe_of, corpus_of_pairs, data={"train": str(tmp_path / "bad.jsonl")})
-    ended = muster("prepare", recipe)
+    ended = here("prepare", recipe)
     assert ended.code == 2 and BAD_ROWS[row] in ended.err and "bad.jsonl:1" in ended.err
 
 
-def test_other_runs_have_no_search(trained, muster):
+def test_other_runs_have_no_search(trained, here):
     run, _ = trained
     for options in (["--temperature", "1"], ["--beam", "0"], ["--length-penalty", "-1"]):
-        ended = muster("predict", run, "the fox", *options)
+        ended = here("predict", run, "the fox", *options)
         assert ended.code == 2 and options[0] in ended.err and "Traceback" not in ended.err

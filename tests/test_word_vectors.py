@@ -117,7 +117,7 @@ def test_frequent_words_are_left_out_and_drawn_as_often_as_they_should(run):
 
 def test_the_loss_is_that_of_every_pair():
     torch.manual_seed(2)
-    from cluster.config.schema import Skipgram
+    from cluster.config.models import Skipgram
 
     model = SkipgramModel(Skipgram(embedding=4, window=3, negatives=5), 12).double()
     nn.init.normal_(model.contexts.weight)
@@ -162,28 +162,28 @@ def test_tables_whose_gradients_are_whole_learn_the_same():
     assert torch.allclose(ours[0].weight, whole[0].weight, atol=1e-6)
 
 
-def test_the_baseline_counts_the_same_pairs(run, recipe_of, muster):
+def test_the_baseline_counts_the_same_pairs(run, recipe_of, here):
     evaluation = json.loads((run / "evaluation.json").read_text())
-    done = muster("baseline", run / "recipe.toml", "--json")
+    done = here("baseline", run / "recipe.toml", "--json")
     assert done.code == 0, done.err
     assert done.json["pairs"] == evaluation["pairs"] and 0 < done.json["pair_loss"] < 4.2
     (batch,) = reader_of(run, subsample=0.05).asked(np.arange(1), [1], EVALUATION)
     assert batch["labels"].shape == (1, 64)
 
 
-def test_exported_vectors_are_read_by_others_and_by_us(run, muster, tmp_path):
+def test_exported_vectors_are_read_by_others_and_by_us(run, here, tmp_path):
     from cluster.text.tokens.pipeline import Encoder
     from cluster.text.tokens.vectors import load_vectors
 
     path = tmp_path / "vectors.txt"
-    done = muster("export", run, "--format", "word2vec", "--output", path, "--json")
+    done = here("export", run, "--format", "word2vec", "--output", path, "--json")
     assert done.code == 0, done.err
     ours = WordVectors.of_run(run)
     assert done.json == {"output": str(path), "words": len(ours), "width": 8, "left_out": 0}
     assert (WordVectors.of_file(path).vectors == ours.vectors).all()
     rows, vectors = load_vectors(path, Encoder.load(run / "model").words, 8)
     assert rows.tolist() == list(range(2, len(ours) + 2)) and (vectors == ours.vectors).all()
-    again = muster("export", run, "--format", "word2vec", "--output", path)
+    again = here("export", run, "--format", "word2vec", "--output", path)
     assert again.code == 2 and "is there already" in again.err
     keyed = pytest.importorskip("gensim.models").KeyedVectors.load_word2vec_format(str(path))
     assert [word for word, _ in keyed.most_similar("film", topn=3)] == [word for word, _ in ours.nearest("film", 3)]
@@ -219,10 +219,10 @@ def test_no_sum_of_words(said):
         parsed(said)
 
 
-def test_commands_say_the_way_out(run, muster):
-    done = muster("neighbours", run, "filn")
+def test_commands_say_the_way_out(run, muster, here):
+    done = here("neighbours", run, "filn")
     assert done.code == 2 and "Spelled like it: film" in done.err
-    done = muster("predict", run, "a film")
+    done = here("predict", run, "a film")
     assert done.code == 2 and "muster neighbours" in done.err
     done = muster("evaluate", run, "--json")
     assert done.code == 0 and done.json["pairs"] > 0 and "similarity" in done.json, done.err

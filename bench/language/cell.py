@@ -18,7 +18,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from bench.language.peers import PEERS, Schedule, Size, mean_loss, train
 from bench.trainers.clock import peak_memory_bytes
 from cluster.config.load import load
-from cluster.config.schema import Gpt, Recipe
+from cluster.config.models import Gpt
+from cluster.config.schema import Recipe
 from cluster.data.marks import mark_of
 from cluster.data.shards import ShardReader
 from cluster.prepare import prepare

@@ -3,9 +3,10 @@
     python -m bench.rewrite [--steps 600] [--threads 1] [--trials 1] [--json]
 
 The same tokens of the set `help-de`, pairs of a step, sizes of the model, optimizer, schedule, clipping, smoothing and
-number of updates. "nn.Transformer" takes shuffled pairs, padded; "by length" sorts a hundred batches together, as
-muster does 65,536 pairs. BLEU is of the test split, the most probable token each time. Every training is a process of
-its own; with several trials they alternate, and figures are medians.
+number of updates. "nn.Transformer" takes shuffled pairs, padded; "by length" sorts a hundred batches together. muster
+sorts 65,536 pairs, and makes each step of several pieces of them (`train.micro_batch_tokens`), each of about one
+length; "muster, one length" makes it of one. BLEU is of the test split, the most probable token each time. Every
+training is a process of its own; with several trials they alternate, and figures are medians.
 
 Tokens a second are real ones of both sides, padding not counted, over all steps after a warm-up, by the clock on the
 wall; and by that of the process (all threads), which tells more where others want the cores too. The best of a column
@@ -61,6 +62,7 @@ clip_norm = 1.0
 steps = {steps}
 step_size = "128 examples"
 max_ranks = 2
+micro_batch_tokens = {micro_batch_tokens}
 seed = {seed}
 precision = "float32"
 checkpoint_steps = 1_000_000
@@ -73,6 +75,8 @@ baseline = false
 device = "cpu"
 threads = {threads}
 """
+# Tokens of a micro-batch, on each side: a step of 128 pairs holds several of the small ones.
+MUSTERS = {"muster": 512, "muster, one length": 16_384}
 # figure -> heading, how it is shown, whether more is better
 COLUMNS = {
     "bleu": ("test BLEU", "{:.4f}", True),
@@ -95,13 +99,18 @@ def run(who: str, recipe: Path) -> dict[str, Any]:
 
 def compare(steps: int, threads: int, trials: int) -> list[dict[str, Any]]:
     """A row for each trainer; each trial has a seed of its own."""
-    runs: dict[str, list[dict[str, Any]]] = {who: [] for who in ("muster", *PEERS)}
+    runs: dict[str, list[dict[str, Any]]] = {who: [] for who in (*MUSTERS, *PEERS)}
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as scratch:
         for trial in range(trials):
-            recipe = Path(scratch) / f"rewrite-{trial}.toml"
-            recipe.write_text(RECIPE.format(steps=steps, warmup=max(1, steps // 10), threads=threads, seed=trial + 1))
             for who, its in runs.items():
-                its.append(run(who, recipe))
+                recipe = Path(scratch) / "rewrite.toml"
+                recipe.write_text(
+                    RECIPE.format(
+                        steps=steps, warmup=max(1, steps // 10), threads=threads, seed=trial + 1,
+                        micro_batch_tokens=MUSTERS.get(who, MUSTERS["muster"]),
+                    )
+                )  # fmt: skip
+                its.append(run(who.partition(",")[0] if who in MUSTERS else who, recipe))
     return [
         {"trainer": who, "parameters": its[0]["parameters"], "trials": its}
         | {name: statistics.median(one[name] for one in its) for name in COLUMNS}

@@ -16,7 +16,9 @@ import torch
 from bench.rewrite.peers import PEERS, Pair, Schedule, Size, Translator, greedy, train
 from bench.trainers.clock import peak_memory_bytes
 from cluster.config.load import load
-from cluster.config.schema import Recipe, Rewrite, Seq2Seq
+from cluster.config.models import Seq2Seq
+from cluster.config.schema import Recipe
+from cluster.config.tasks import Rewrite
 from cluster.data.pairs import Pairs
 from cluster.data.references import read_references
 from cluster.data.shards import ShardReader

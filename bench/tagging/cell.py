@@ -53,11 +53,12 @@ def spacy(folder: Path, epochs: int) -> dict[str, float]:
     optimizer = language.initialize(lambda: examples)
     optimizer.learn_rate = 0.001
     chance, sizes = random.Random(1), compounding(100, 1000, 1.001)
-    began = time.perf_counter()
+    began, updates = time.perf_counter(), 0
     for _ in range(epochs):
         chance.shuffle(examples)
         for batch in minibatch_by_words(examples, size=sizes):
             language.update(batch, sgd=optimizer, drop=0.1)
+            updates += 1
     trained = epochs * words_of(train) / (time.perf_counter() - began)
     documents = [Doc(language.vocab, words) for words, _ in test]
     began = time.perf_counter()
@@ -68,11 +69,15 @@ def spacy(folder: Path, epochs: int) -> dict[str, float]:
         for document, (_, tags) in zip(tagged, test, strict=True)
         for token, tag in zip(document, tags, strict=True)
     )
-    return figures(right, test, seconds, trained)
+    layers = language.get_pipe("tagger").model.walk()
+    parameters = sum(layer.get_param(name).size for layer in layers for name in layer.param_names)
+    return figures(right, test, seconds, trained) | {"updates": updates, "parameters": parameters}
 
 
 def muster(folder: Path, epochs: int, threads: int) -> dict[str, float]:
     """The shipped recipe, by the command that everybody uses."""
+    from safetensors.numpy import load_file
+
     from cluster.predictor import Predictor
 
     test = read(folder / "test.jsonl")
@@ -85,7 +90,10 @@ def muster(folder: Path, epochs: int, threads: int) -> dict[str, float]:
         command = [sys.executable, "-m", "launch", "train", "pos-brown", *settings, "--run", str(run)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        trained = statistics.median(line["tokens_per_second"] for line in lines if line["kind"] == "step")
+        steps = [line for line in lines if line["kind"] == "step"]
+        trained = statistics.median(line["tokens_per_second"] for line in steps)
+        weights = load_file(run / "model/weights.safetensors").values()
+        size = {"updates": steps[-1]["step"], "parameters": sum(value.size for value in weights)}
         predictor = Predictor(run)
     predictor.predict([words for words, _ in test[:8]])  # what is loaded at the first call
     began = time.perf_counter()
@@ -98,7 +106,7 @@ def muster(folder: Path, epochs: int, threads: int) -> dict[str, float]:
         for answer, (_, tags) in zip(answers, test, strict=True)
         for mine, tag in zip(answer["tags"], tags, strict=True)
     )
-    return figures(right, test, seconds, trained)
+    return figures(right, test, seconds, trained) | size
 
 
 def main(who: str, folder: str, epochs: str, threads: str) -> None:

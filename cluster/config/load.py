@@ -14,10 +14,13 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import mistakes
-from cluster.config.contradictions import contradictions, metrics_of, reads
+from cluster.config.contradictions import contradictions
+from cluster.config.models import Mlp, Pretrained
 from cluster.config.pretrained import kept_of, known
-from cluster.config.schema import Data, Mlp, Pretrained, Recipe, Text, prepared_for
+from cluster.config.schema import Data, Recipe, Text
 from cluster.config.settings import TAGGED, in_toml, kinds_of, nearest, sections, settings
+from cluster.config.tasks import prepared_for
+from cluster.config.traits import metrics_of, reads
 from cluster.errors import PlanError, RecipeError
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"  # by path: nothing in cluster/ imports launch
@@ -152,10 +155,10 @@ def _named_as_squad(data: Data) -> Data:
 def _with_kept(recipe: Recipe, model: Pretrained) -> Recipe:
     """What a pretrained model's folder settles: its tokens, in whatever letters, and how many it reads. Raises
     RecipeError for a folder that cannot be used."""
-    kept = known(model.kept) if model.kept else kept_of(model.folder, speaks=recipe.task.kind == "language")
+    kept = known(model.kept) if model.kept else kept_of(model.folder, recipe.task.kind)
     text = recipe.text
     tokens = "model" if text.tokens == Text().tokens else text.tokens
-    cut = text.max_tokens == Text().max_tokens and recipe.task.kind != "language"
+    cut = text.max_tokens == Text().max_tokens and recipe.task.kind not in ("language", "answer")
     most = min(text.max_tokens, kept.room) if cut else text.max_tokens
     return dataclasses.replace(
         recipe,

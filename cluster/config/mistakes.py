@@ -69,7 +69,7 @@ def _unknown(path: str, kind: str) -> str:
     section, _, name = path.rpartition(".")
     if kinds_of(section):
         others = [k for k in kinds_of(section) if find(path, k) is not None]
-        close = nearest(name, _names(section, kind))
+        close = nearest(name, [one for one in _names(section, kind) if one != "kind"])
         also = f'; kind "{others[0]}" has it' if others else f"; did you mean {section}.{close}?" if close else ""
         return f'{section}.kind "{kind}" has no such setting{also}; it has {", ".join(_names(section, kind))}'
     close = nearest_setting(path)

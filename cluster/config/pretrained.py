@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cluster.config.layout import Pair, around, pair_of
 from cluster.errors import RecipeError
 
 MASKED = ("bert", "roberta", "distilbert")
@@ -42,6 +43,8 @@ class Kept:
     """Ids that it expects behind."""
     speaks: bool = False
     """Is it to be a language model?"""
+    pair: Pair | None = None
+    """How it reads a question and its context, if it is to answer questions."""
 
     @property
     def family(self) -> str:
@@ -75,14 +78,24 @@ class Kept:
         taken = {*first, *last}
         return [*first, *(one for one in range(self.vocabulary_size) if one not in taken), *last]
 
+    @property
+    def typed(self) -> bool:
+        """Does it read token types? RoBERTa has one alone, DistilBERT none, whatever their tokenizers say."""
+        return self.family == "bert"
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        found = asdict(self)
+        if self.pair is None:  # the same text, so the same prepared data, as before there were pairs
+            del found["pair"]
+        return json.dumps(found, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Kept":
         """Raises RecipeError for what `to_json` did not write."""
         try:
             found = json.loads(text)
+            if found.get("pair"):
+                found["pair"] = Pair(**{name: tuple(ids) for name, ids in found["pair"].items()})
             return cls(**{**found, "before": tuple(found["before"]), "after": tuple(found["after"])})
         except (ValueError, TypeError, KeyError) as error:
             raise RecipeError(
@@ -90,12 +103,12 @@ class Kept:
             ) from error
 
 
-def kept_of(folder: str, speaks: bool) -> Kept:
-    """What is to be kept of a folder, or of a model of the catalogue, which need not be fetched. Raises RecipeError for
-    a folder that cannot be used."""
+def kept_of(folder: str, task: str) -> Kept:
+    """What is to be kept of a folder, or of a model of the catalogue, which need not be fetched, for a task
+    (`task.kind`). Raises RecipeError for a folder that cannot be used."""
     if is_catalogued(folder):
-        return replace(MINILM, speaks=speaks)
-    return _read(Path(folder), speaks)
+        return replace(MINILM, speaks=task == "language", pair=MINILM_PAIR if task == "answer" else None)
+    return _read(Path(folder), task)
 
 
 def is_catalogued(folder: str) -> bool:
@@ -106,6 +119,11 @@ def is_catalogued(folder: str) -> bool:
 def tokenizer_of(folder: Path) -> dict[str, Any]:
     """Its tokenizer.json. Raises RecipeError."""
     if not (folder / "tokenizer.json").is_file() and (folder / "config.json").is_file():
+        if (folder / "vocabulary.json").is_file():
+            raise RecipeError(
+                f"model.folder = {str(folder)!r} was exported without a tokenizer, which transformers has for "
+                'text.tokens = "bpe" alone: train the language model with that, and export it.'
+            )
         raise RecipeError(
             f"model.folder = {str(folder)!r} has no tokenizer.json. Make one: "
             "transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
@@ -115,7 +133,7 @@ def tokenizer_of(folder: Path) -> dict[str, Any]:
     return contents | {"truncation": None, "padding": None}
 
 
-def _read(folder: Path, speaks: bool) -> Kept:
+def _read(folder: Path, task: str) -> Kept:
     if not folder.is_dir():
         raise RecipeError(f"model.folder = {str(folder)!r}: there is no such folder. {_WAY_OUT}")
     config = _json(folder, "config.json")
@@ -132,8 +150,10 @@ def _read(folder: Path, speaks: bool) -> Kept:
     try:
         size = int(config["vocab_size"])
         roles = _roles(folder, ids)
-        before, after = _around(tokenizer.get("post_processor"), ids)
-        kept = Kept(config, roles, _special(folder, config, roles, ids, size), before, after, speaks)
+        before, after = around(tokenizer.get("post_processor"))
+        kept = Kept(config, roles, _special(folder, config, roles, ids, size), before, after, task == "language")
+        if task == "answer" and family in MASKED:
+            kept = replace(kept, pair=_pair(folder, kept, tokenizer.get("post_processor")))
         room = kept.room
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecipeError(
@@ -205,19 +225,21 @@ def _special(
     }
 
 
-def _around(processor: Any, ids: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ids before and behind a text, from the post-processor of a tokenizer."""
-    match processor:
-        case {"type": "TemplateProcessing", "single": list(parts), "special_tokens": dict(special)}:
-            text = next(place for place, part in enumerate(parts) if "Sequence" in part)
-            each = [special[part["SpecialToken"]["id"]]["ids"] if "SpecialToken" in part else [] for part in parts]
-            return tuple(sum(each[:text], [])), tuple(sum(each[text:], []))
-        case {"type": "BertProcessing" | "RobertaProcessing", "sep": [_, sep], "cls": [_, cls]}:
-            return (int(cls),), (int(sep),)
-        case {"type": "Sequence", "processors": list(several)}:
-            return next((found for one in several if (found := _around(one, ids)) != ((), ())), ((), ()))
-        case _:
-            return (), ()
+def _pair(folder: Path, kept: Kept, processor: Any) -> Pair:
+    pair = pair_of(processor)
+    if pair is None:
+        raise RecipeError(
+            f"model.folder = {str(folder)!r}: tokenizer.json does not say how the model reads two texts, with a token "
+            "before the first (post_processor), which questions and contexts need. Save it again from the model that "
+            "it belongs to."
+        )
+    kinds = int(kept.config.get("type_vocab_size", 2))
+    if kept.typed and max(pair.types) >= kinds:
+        raise RecipeError(
+            f"model.folder = {str(folder)!r}: tokenizer.json has token types up to {max(pair.types)}, config.json says "
+            f"type_vocab_size = {kinds}: they belong to different models."
+        )
+    return pair
 
 
 def weight_files(folder: Path, pickled: bool) -> list[Path]:
@@ -313,3 +335,4 @@ MINILM = Kept(
     before=(101,),
     after=(102,),
 )  # fmt: skip
+MINILM_PAIR = Pair(before=(101,), between=(102,), after=(102,), types=(0, 0, 0, 1, 1))

@@ -1,4 +1,4 @@
-"""The list of settings, read from `schema.py`: what each is called, means and allows, in words.
+"""The list of settings, read from the sections of the recipe: what each is called, means and allows, in words.
 
 Nothing about a setting is written down twice.
 """
@@ -20,7 +20,9 @@ import tomli_w
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from cluster.config.schema import Model, Recipe, Task
+from cluster.config.models import Model
+from cluster.config.schema import Recipe
+from cluster.config.tasks import Task
 
 REQUIRED = dataclasses.MISSING
 TAGGED = {"model": Model, "task": Task}

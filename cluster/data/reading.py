@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from cluster.config.contradictions import objective
-from cluster.config.schema import Answer, Bert, Gpt, Pretrained, Recipe, Skipgram
+from cluster.config.models import Bert, Gpt, Model, Pretrained, Skipgram
+from cluster.config.pretrained import known
+from cluster.config.schema import Recipe
+from cluster.config.tasks import Answer
+from cluster.config.traits import objective
 from cluster.data.pairs import Pairs
 from cluster.data.questions import MissingTokens, NextTokens
 from cluster.data.sequences import Sequences
@@ -17,7 +20,7 @@ def reader_of(folder: Path, split: str, recipe: Recipe) -> ShardReader | Sequenc
     contexts. Raises DataError."""
     reader = ShardReader(folder, split)
     if isinstance(recipe.task, Answer):
-        return Windows(reader, shape_of(recipe.task), split)
+        return Windows(reader, shape_of(recipe.task, recipe.model), split)
     match recipe.task.kind, recipe.model:
         case "rewrite", _:
             return Pairs(reader)
@@ -42,6 +45,8 @@ def said_of(reader: object) -> list[str]:
     return notes
 
 
-def shape_of(task: Answer) -> Shape:
+def shape_of(task: Answer, model: Model) -> Shape:
     """How a recipe's questions are cut into windows."""
-    return Shape(task.window_tokens, task.stride_tokens, task.question_tokens)
+    windows = task.window_tokens, task.stride_tokens, task.question_tokens
+    pair = known(model.kept).pair if isinstance(model, Pretrained) else None
+    return Shape(*windows, *pair.marks) if pair else Shape(*windows)

@@ -1,9 +1,10 @@
 """Questions of a split as windows: a long context is read in pieces, each with the question before it.
 
-A document is `<begin> question <between> context` (`text/tokens/asked.py`). A window is `<begin>`, the question (cut if
-it is long), `<between>`, and a piece of the context; each piece begins `stride` tokens behind the one before, and the
-last ends with the context. All windows of a question stand in one batch, so its loss is that of the question, not of
-its windows, and its best answer is found without talking to another rank.
+A document is `<begin> question <between> context` (`text/tokens/asked.py`), or what a pretrained model expects around
+the two (`text/tokens/asked_pieces.py`). A window is `<begin>`, the question (cut if it is long), `<between>`, a piece
+of the context, and what stands behind the context, if anything does; each piece begins `stride` tokens behind the one
+before, and the last ends with the context. All windows of a question stand in one batch, so its loss is that of the
+question, not of its windows, and its best answer is found without talking to another rank.
 
 B questions of a batch, W windows of them, T tokens of the longest, N tokens of all documents in a row.
 """
@@ -26,7 +27,6 @@ none. They are the `targets` of the shards."""
 FLAG_BITS = 5
 """In a batch, above the flags of each token: at a window's first place the number of its question in the batch, else
 how many words of the context stand before."""
-MARKS = 2
 
 Counts = npt.NDArray[np.int64]
 
@@ -38,6 +38,14 @@ class Shape:
     window: int
     stride: int
     question: int
+    before: int = 1
+    """Marks before the question, between it and the context, and behind that."""
+    between: int = 1
+    after: int = 0
+
+    @property
+    def marks(self) -> int:
+        return self.before + self.between + self.after
 
 
 class Cut(NamedTuple):
@@ -58,11 +66,11 @@ class Cut(NamedTuple):
 
 def cut(lengths_B: Array, contexts_B: Array, shape: Shape) -> Cut:
     """`lengths_B` are tokens of documents, `contexts_B` those of them that stand before the context."""
-    asked = np.minimum(contexts_B.astype(np.int64) - MARKS, shape.question)
-    context = lengths_B.astype(np.int64) - contexts_B
-    room = shape.window - MARKS - asked
+    asked = np.minimum(contexts_B.astype(np.int64) - shape.before - shape.between, shape.question)
+    context = lengths_B.astype(np.int64) - contexts_B - shape.after
+    room = shape.window - shape.marks - asked
     beyond = np.maximum(context - room, 0)
-    return Cut(asked, 1 + -(-beyond // shape.stride), MARKS + asked + np.minimum(room, context))
+    return Cut(asked, 1 + -(-beyond // shape.stride), shape.marks + asked + np.minimum(room, context))
 
 
 class Flat(NamedTuple):
@@ -84,13 +92,18 @@ def windows_of(flat: Flat, shape: Shape) -> dict[str, Array]:
     starts_B = np.cumsum(flat.lengths_B, dtype=np.int64) - flat.lengths_B
     asked_W, base_W, before_W = found.asked_B[of_W], starts_B[of_W], flat.contexts_B.astype(np.int64)[of_W]
     offset_W = number_W * shape.stride
-    left_W = flat.lengths_B.astype(np.int64)[of_W] - before_W - offset_W
-    lengths_W = MARKS + asked_W + np.minimum(shape.window - MARKS - asked_W, left_W)
+    whole_W = flat.lengths_B.astype(np.int64)[of_W]
+    left_W = whole_W - before_W - shape.after - offset_W
+    lengths_W = shape.marks + asked_W + np.minimum(shape.window - shape.marks - asked_W, left_W)
     column_T = np.arange(int(lengths_W.max(initial=0)))
     # <begin> and question stand where they are, <between> right before the context, wherever the question was cut
-    jump_W = before_W - MARKS - asked_W
-    places = base_W[:, None] + column_T + np.where(column_T > asked_W[:, None], jump_W[:, None], 0)
-    places += np.where(column_T > asked_W[:, None] + 1, offset_W[:, None], 0)
+    cut_W, context_W = shape.before + asked_W, shape.before + asked_W + shape.between
+    jump_W = before_W - context_W
+    places = base_W[:, None] + column_T + np.where(column_T >= cut_W[:, None], jump_W[:, None], 0)
+    places += np.where(column_T >= context_W[:, None], offset_W[:, None], 0)
+    if shape.after:
+        behind = column_T >= (lengths_W - shape.after)[:, None]
+        places = np.where(behind, (base_W + whole_W - lengths_W)[:, None] + column_T, places)
     inside = column_T < lengths_W[:, None]
     places[~inside] = 0
     labels = np.where(inside, _numbered_flags(flat)[places], 0)
@@ -126,15 +139,15 @@ class Windows:
         self.documents, self.manifest = reader.documents, reader.manifest
         found = cut(reader.lengths, reader.labels, shape)
         self.lengths: npt.NDArray[np.uint32] = found.tokens_B.astype(np.uint32)
-        context = reader.lengths.astype(np.int64) - reader.labels
+        context = reader.lengths.astype(np.int64) - reader.labels - shape.after
         further = found.windows_B - 1
-        read = context + further * (shape.window - MARKS - found.asked_B - shape.stride)
-        self.sizes: npt.NDArray[np.uint32] = (found.windows_B * (MARKS + found.asked_B) + read).astype(np.uint32)
+        read = context + further * (shape.window - shape.marks - found.asked_B - shape.stride)
+        self.sizes: npt.NDArray[np.uint32] = (found.windows_B * (shape.marks + found.asked_B) + read).astype(np.uint32)
         """Tokens of all its windows, padding left aside."""
         self.labels: Array = reader.labels
         """Tokens before the context of each question, u32 [N]."""
         self.windows = int(found.windows_B.sum())
-        self.cut_questions = int(np.count_nonzero(reader.labels - MARKS > shape.question))
+        self.cut_questions = int(np.count_nonzero(reader.labels - shape.before - shape.between > shape.question))
         """How many questions are longer than `Shape.question`."""
         self.references = References(reader.manifest.folder, split)
 

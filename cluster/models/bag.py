@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from cluster.config.schema import Mlp
+from cluster.config.models import Mlp
 
 
 class BagLayer(nn.Module):

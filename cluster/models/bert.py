@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from cluster.config.schema import Bert
+from cluster.config.models import Bert
 from cluster.models.language import Spoken, initialise, places, same_document
 from cluster.models.layers import inside
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import nn
 
-from cluster.config.schema import (
+from cluster.config.models import (
     Bert,
     Cnn,
     Custom,

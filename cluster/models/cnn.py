@@ -6,7 +6,7 @@ Shapes: B documents, T tokens, E embedding width, F filters of one width, W toke
 import torch
 from torch import Tensor, nn
 
-from cluster.config.schema import Cnn
+from cluster.config.models import Cnn
 from cluster.models.layers import Beside, TokenEmbedding
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cluster.config.models import Custom
 from cluster.config.own import called, sizes
-from cluster.config.schema import Custom
 from cluster.errors import RecipeError
 from cluster.models.layers import Beside
 

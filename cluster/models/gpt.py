@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
-from cluster.config.schema import Gpt
+from cluster.config.models import Gpt
 from cluster.models.language import Spoken, causal, initialise, same_document
 
 NORM_EPSILON = 1e-5

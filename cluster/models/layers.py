@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cluster.config.schema import ReadsSequence
+from cluster.config.models import ReadsSequence
 from cluster.plan.memory import AFFIXES
 
 # Deviation of the first word vectors. With torch's 1.0 the chance values of rare words outshout what is learned: an

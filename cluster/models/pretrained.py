@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cluster.config.models import Pretrained
 from cluster.config.pretrained import CAUSAL, MASKED, Kept, known, weight_files
-from cluster.config.schema import Pretrained
 from cluster.data.marks import mark_of
 from cluster.errors import RecipeError
 from cluster.models.language import Spoken, causal, places, same_document
@@ -24,7 +24,7 @@ from cluster.models.layers import inside
 
 
 class PretrainedModel(nn.Module):
-    """One of transformers' models for sequences, for tokens (`each_token`), or for language."""
+    """One of transformers' models for sequences, for tokens (`each_token`), for questions, or for language."""
 
     ids_V: Tensor
     own_V: Tensor
@@ -57,15 +57,20 @@ class PretrainedModel(nn.Module):
         own = [0.0 if own_row[one] == row else -torch.inf for row, one in enumerate(rows)]
         self.register_buffer("own_V", torch.tensor(own), persistent=False)
 
-    def forward(self, tokens_BT: Tensor, lengths_B: Tensor, documents_BT: Tensor | None = None) -> Tensor | Spoken:
-        """Outputs (B, C), or (B, T, C); a language model takes the numbers of the tokens' documents, and gives
-        Spoken."""
+    def forward(self, tokens_BT: Tensor, lengths_B: Tensor, beside_BT: Tensor | None = None) -> Tensor | Spoken:
+        """Outputs (B, C), or (B, T, C), of questions does an answer begin there, does it end there (B, T, 2), which
+        takes token types, from 1; a language model takes the numbers of the tokens' documents, and gives Spoken."""
         how: dict[str, Any] = {"attention_mask": inside(lengths_B, tokens_BT.shape[1]).long()}
-        if documents_BT is not None:
-            how = self._apart(how["attention_mask"].bool(), documents_BT)
+        if self.kept.speaks and beside_BT is not None:
+            how = self._apart(how["attention_mask"].bool(), beside_BT)
         if self.kept.family in CAUSAL:
             how["use_cache"] = False
-        said: Tensor = self.model(input_ids=F.embedding(tokens_BT, self.ids_V[:, None])[..., 0], **how).logits
+        if self.kept.pair and self.kept.typed and beside_BT is not None:
+            how["token_type_ids"] = (beside_BT.long() - 1).clamp(min=0)  # padding is 0
+        found = self.model(input_ids=F.embedding(tokens_BT, self.ids_V[:, None])[..., 0], **how)
+        if self.kept.pair:
+            return torch.stack([found.start_logits, found.end_logits], dim=-1)
+        said: Tensor = found.logits
         if not self.kept.speaks:
             return said
         words_VD = F.embedding(self.ids_V, self.get_parameter(self.words_name))
@@ -103,6 +108,8 @@ def head(kept: Kept, each_token: bool) -> Any:
     library = transformers()
     if kept.speaks:
         return library.AutoModelForMaskedLM if kept.family in MASKED else library.AutoModelForCausalLM
+    if kept.pair:
+        return library.AutoModelForQuestionAnswering
     return library.AutoModelForTokenClassification if each_token else library.AutoModelForSequenceClassification
 
 

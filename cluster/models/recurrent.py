@@ -6,7 +6,7 @@ Shapes: B documents, T tokens, E embedding width, H hidden width of one directio
 import torch
 from torch import Tensor, nn
 
-from cluster.config.schema import Gru, Lstm
+from cluster.config.models import Gru, Lstm
 from cluster.models.layers import Beside, Pool, TokenEmbedding, backwards, last
 
 

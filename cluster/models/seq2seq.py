@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, scaled_dot_product_attention
 
-from cluster.config.schema import Seq2Seq
+from cluster.config.models import Seq2Seq
 from cluster.models.language import Spoken
 from cluster.models.layers import inside
 from cluster.models.transformer import positions

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from cluster.config.schema import Seq2SeqLstm
+from cluster.config.models import Seq2SeqLstm
 from cluster.models.language import Spoken
 from cluster.models.layers import backwards, inside, last
 from cluster.models.writing import rows_of

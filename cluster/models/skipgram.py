@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cluster.config.schema import Skipgram
+from cluster.config.models import Skipgram
 
 BLOCK = 32
 """Words that are multiplied at once with all words around them: more would meet more words outside of their windows,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from cluster.config.schema import Transformer
+from cluster.config.models import Transformer
 from cluster.models.layers import EMBEDDING_DEVIATION, Beside, Pool, TokenEmbedding, inside
 
 

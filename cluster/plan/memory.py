@@ -3,9 +3,7 @@
 from itertools import pairwise
 from typing import assert_never
 
-from cluster.config.own import called, sizes
-from cluster.config.pretrained import known
-from cluster.config.schema import (
+from cluster.config.models import (
     Bert,
     Cnn,
     Custom,
@@ -22,6 +20,8 @@ from cluster.config.schema import (
     Skipgram,
     Transformer,
 )
+from cluster.config.own import called, sizes
+from cluster.config.pretrained import known
 from cluster.errors import RecipeError
 from cluster.plan.pretrained import pretrained_count
 

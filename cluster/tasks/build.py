@@ -6,8 +6,10 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config import schema
-from cluster.config.contradictions import keeps_whole_text, objective
+from cluster.config import tasks as settings
+from cluster.config.packages import require_scorer
+from cluster.config.schema import Recipe
+from cluster.config.traits import keeps_whole_text, objective
 from cluster.data.manifest import Manifest
 from cluster.data.reading import shape_of
 from cluster.data.windows import Shape
@@ -25,37 +27,37 @@ from cluster.tasks.tag import Tag
 from cluster.tasks.task import Task
 
 
-def build_task(recipe: schema.Recipe, manifest: Manifest) -> Task:
+def build_task(recipe: Recipe, manifest: Manifest) -> Task:
     """The task of a run over prepared data. Raises DataError if its labels are not what the task takes, RecipeError if
     a package that it needs is not there."""
     config = recipe.task
     match config:
-        case schema.Classify():
+        case settings.Classify():
             weights = balanced(manifest) if config.class_weights == "balanced" else None
             return Classify(list(manifest.labels), weights, config.label_smoothing)
-        case schema.Multilabel():
+        case settings.Multilabel():
             return Multilabel(list(manifest.labels), config.threshold)
-        case schema.Regress():
+        case settings.Regress():
             targets = manifest.report["splits"]["train"]["targets"]
             return Regress(targets["mean"], targets["std"])
-        case schema.Tag():
+        case settings.Tag():
             return Tag(list(manifest.labels), config.spans)
-        case schema.Answer():
+        case settings.Answer():
             unanswerable = manifest.report["splits"]["train"]["unanswerable"] > 0
-            return Answer(shape_of(config), config.answer_tokens, unanswerable, recipe.text.language)
-        case schema.Language():
+            return Answer(shape_of(config, recipe.model), config.answer_tokens, unanswerable, recipe.text.language)
+        case settings.Language():
             return _language(recipe)
-        case schema.Embed():
+        case settings.Embed():
             return Embed()
-        case schema.Rewrite():
+        case settings.Rewrite():
             overlap = Overlap(config.scores, config.score_tokens, recipe.text.lower)
-            overlap.require()  # now, not after the training
+            require_scorer(config.scores)  # now, not after the training
             return Rewrite(Search(config.beam, config.length_penalty), overlap, config.label_smoothing)
         case _:
             assert_never(config)
 
 
-def _language(recipe: schema.Recipe) -> Language:
+def _language(recipe: Recipe) -> Language:
     aim = objective(recipe.model)
     return Language(aim, aim == "causal" and keeps_whole_text(recipe.text))
 
@@ -82,13 +84,13 @@ def build_for_inference(description: Mapping[str, Any]) -> Task:
             return Tag(labels, spans)
         case {
             "kind": "answer",
-            "windows": [int(window), int(stride), int(question)],
+            "windows": [int(window), int(stride), int(question), *marks],
             "answer_tokens": int(answer_tokens),
             "unanswerable": bool(unanswerable),
             "language": str(language),
             "threshold": float(threshold),
         }:
-            return Answer(Shape(window, stride, question), answer_tokens, unanswerable, language, threshold)
+            return Answer(Shape(window, stride, question, *marks), answer_tokens, unanswerable, language, threshold)
         case {"kind": "language", "objective": str(objective), "whole_text": bool(whole_text)}:
             return Language(objective, whole_text)
         case {"kind": "embed"}:

@@ -20,14 +20,18 @@ Left = dict[str, Fact[str]]
 @contextlib.contextmanager
 def left_in(folders: Mapping[str, str]) -> Iterator[Left]:
     """Leave one file in each folder, or in the nearest folder above it that exists; remove them at the end."""
-    name, over = PREFIX + secrets.token_hex(8), threading.Event()
+    over = threading.Event()
+    left: set[str] = set()  # where they lie: a folder may be made meanwhile, which is then the nearest
     try:
-        yield {role: reading("a file left there", partial(_leave, path, name, over)) for role, path in folders.items()}
+        leave = partial(_leave, left=left, over=over)
+        # each its own name, for the folder of one may lie above that of another
+        names = {role: PREFIX + secrets.token_hex(8) for role in folders}
+        yield {role: reading("a file left there", partial(leave, path, names[role])) for role, path in folders.items()}
     finally:
         over.set()
-        for path in folders.values():
+        for place in tuple(left):
             with contextlib.suppress(OSError, Unread):
-                in_time(path, partial(_take_away, path, name), ANSWER_SECONDS)
+                in_time(place, partial(os.unlink, place), ANSWER_SECONDS)
 
 
 def sees(path: str, left: Fact[str], head: str) -> Fact[bool]:
@@ -38,7 +42,7 @@ def sees(path: str, left: Fact[str], head: str) -> Fact[bool]:
         return unknown(left.status, f"{head} could leave no file there: {left.why}", source)
 
     def is_there() -> bool:
-        return os.path.lexists(os.path.join(nearest(path), name))
+        return any(os.path.lexists(os.path.join(folder, name)) for folder in _upwards(nearest(path)))
 
     return reading(source, lambda: in_time(path, is_there, ANSWER_SECONDS))
 
@@ -51,18 +55,23 @@ def nearest(path: str) -> str:
     return path
 
 
-def _leave(path: str, name: str, over: threading.Event) -> str:
-    """Raises OSError, Unread. Two roles may share a folder: then it is the same file."""
+def _upwards(folder: str) -> Iterator[str]:
+    """It and those above it in the same file system: what was made since lies in one where the file was left."""
+    yield folder
+    above = os.path.dirname(folder)
+    if above != folder and os.stat(above).st_dev == os.stat(folder).st_dev:
+        yield from _upwards(above)
+
+
+def _leave(path: str, name: str, left: set[str], over: threading.Event) -> str:
+    """Raises OSError, Unread."""
 
     def write() -> None:
         place = os.path.join(nearest(path), name)
         os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        left.add(place)
         if over.is_set():  # a file server that answered too late
             os.unlink(place)
 
     in_time(path, write, ANSWER_SECONDS)
     return name
-
-
-def _take_away(path: str, name: str) -> None:
-    os.unlink(os.path.join(nearest(path), name))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cluster.config.schema import Embeds, Model, Pretrained
+from cluster.config.models import Embeds, Model, Pretrained, SharesEmbeds
 from cluster.data.manifest import Manifest
 from cluster.errors import RunError
 from cluster.models.build import FROZEN_ROWS, LAST_LAYER
@@ -28,7 +28,7 @@ def begin(model: nn.Module, config: Model, manifest: Manifest, world: World, not
     if config.start_from:
         start_from(model, Path(config.start_from), manifest, note)
     if isinstance(config, Embeds) and config.vectors and world.rank == 0:
-        _take_vectors(model, Path(config.vectors), manifest.folder, note)
+        _take_vectors(model, config, manifest.folder, note)
     if isinstance(config, Pretrained) and world.rank == 0:
         _take_folder(model, config, note)
 
@@ -74,20 +74,33 @@ def start_from(model: nn.Module, run: Path, manifest: Manifest, note: Callable[[
     )
 
 
-def _take_vectors(model: nn.Module, path: Path, prepared: Path, note: Callable[[str], None]) -> None:
+def _take_vectors(model: nn.Module, config: Embeds, prepared: Path, note: Callable[[str], None]) -> None:
     # Of all that a rank does, this alone needs the text rooms.
     from cluster.text.tokens.pipeline import Encoder
     from cluster.text.tokens.vectors import load_vectors
 
-    embedding = word_embedding(model)
+    embedding, path = word_embedding(model), Path(config.vectors)
     encoder = Encoder.load(prepared)
     rows, vectors = load_vectors(path, encoder.words, embedding.weight.shape[1])
-    places = torch.from_numpy(rows)
+    places, told = torch.from_numpy(rows), ""
     with torch.no_grad():
-        embedding.weight[places] = torch.from_numpy(vectors).to(embedding.weight)
+        taken = torch.from_numpy(vectors).to(embedding.weight)
+        if isinstance(config, SharesEmbeds):
+            factor = _to_own_length(embedding.weight[places], taken)
+            taken, told = taken * factor, f", times {factor:.3g}"
+        embedding.weight[places] = taken
         if FROZEN_ROWS in dict(embedding.named_buffers()):
             embedding.get_buffer(FROZEN_ROWS)[places] = 1
-    note(f"{len(rows):,} of {len(encoder.words):,} words begin with a vector of {path}")
+    note(f"{len(rows):,} of {len(encoder.words):,} words begin with a vector of {path}{told}")
+
+
+def _to_own_length(own: Tensor, taken: Tensor) -> float:
+    """What makes vectors as long, all together, as those that a model has begun with.
+
+    Where they are the output, too, scores are products with them. A gpt of two layers, 64 wide, 8,240 rows, was at a
+    loss of 37.7 at first with vectors of deviation 0.86, and of 9.05 with the same ones shortened to its own 0.02.
+    """
+    return float(own.norm() / taken.norm().clamp(min=1e-12))  # a file may have zeros alone
 
 
 def keep_frozen_rows(model: nn.Module) -> None:

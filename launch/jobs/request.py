@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.config.load import from_toml_with, open_recipe
+from cluster.config.packages import require_packages
 from cluster.errors import PlanError, RecipeError, RunError
 from cluster.runs import RunFolder, is_reserved, open_run, read_json, state_at_rest
 from launch import check, commands, local
@@ -139,15 +140,17 @@ def _check_recipes(recipe: str, overrides: Sequence[str], tasks: Sequence[str]) 
     differ = any(PLACE in word for word in overrides)
     sources = []
     for task in tasks if differ else tasks[:1]:
+        own = [word.replace(PLACE, task) for word in overrides]
         try:
-            loaded = open_recipe(recipe, [word.replace(PLACE, task) for word in overrides])
+            loaded = open_recipe(recipe, own)
+            require_packages(loaded.recipe)
         except (RecipeError, PlanError) as error:
             raise type(error)(f"Task {task}: {error}" if differ else str(error)) from error
         for note in loaded.notes if task == tasks[0] else ():
             local.say(note)
         if loaded.recipe.data not in sources:
             sources.append(loaded.recipe.data)
-            check.check_sources(loaded.recipe)
+            check.check_sources(loaded.recipe, recipe, own)
 
 
 def _refuse_taken(run: RunFolder) -> None:

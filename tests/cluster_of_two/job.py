@@ -20,7 +20,8 @@ class Job:
             time.sleep(0.05)
 
     def ended(self, seconds=180):
-        """Its state when it has ended for good. Slurm would hold a requeued job back for two minutes."""
+        """Its state when it has ended for good. Slurm would hold a requeued job back, and `sbatch --wait` looks again
+        after 2, 8 and 32 seconds."""
         end = time.monotonic() + seconds
         while (state := self.state())["JobState"] not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"):
             assert time.monotonic() < end, self.told()
@@ -41,7 +42,9 @@ class Job:
         return max([json.loads(line).get("step", 0) for line in lines if line.endswith("\n")], default=0)
 
     def verdict(self):
-        return json.loads((self.run / "verdict.json").read_text())
+        """What verdict.json says; nothing before the first: it is written after the line of history."""
+        path = self.run / "verdict.json"
+        return json.loads(path.read_text()) if path.exists() else {"next": ""}
 
     def history(self):
         path = self.run / "attempts.jsonl"

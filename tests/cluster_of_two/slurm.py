@@ -1,6 +1,7 @@
 """A real Slurm with two nodes, h1 and h2, on this machine: the distribution's own daemons, in a folder of ours.
 
 A third, h3, is in a partition with both of them (`three`) and does not see the folder `hidden` as they do.
+A requeued job waits for 20 seconds, which are two minutes elsewhere (`cred_expire`).
 Jobs of the partition `urgent` take the nodes of those in `main`, which have half a minute then and are requeued.
 All nodes report one host name, and their names do not resolve: their address is known to `scontrol show node` alone.
 """
@@ -30,7 +31,7 @@ SlurmctldPort={ports[0]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid

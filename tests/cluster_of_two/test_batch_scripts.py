@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster_of_two.job import Job
 from tests.cluster_of_two.made_job import without_jobs, write_recipe
 from tests.waiting import until
 
@@ -79,7 +80,9 @@ def test_tasks_of_an_array_have_names_of_their_own(cluster, tmp_path):
 
 def test_two_nodes_prepare_together(cluster, tmp_path):
     muster = program(cluster, tmp_path, '#!/bin/bash\nexec {python} -m launch "$@"\n')
-    _, log = submitted(cluster, "prepare", "my.toml", options=["--nodes=2", "--wait"], **muster)
+    number, log = submitted(cluster, "prepare", "my.toml", options=["--nodes=2"], **muster)
+    job = Job(cluster, number, None, log)
+    assert job.ended()["JobState"] == "COMPLETED", job.told()
     first, *lines = log.read_text().splitlines()
     assert "nodes h[1-2]" in first
     prepared = [line for line in lines if line.startswith("/")]
@@ -90,5 +93,7 @@ def test_two_nodes_prepare_together(cluster, tmp_path):
 def test_the_nodes_of_a_job_are_probed(cluster, tmp_path):
     muster = program(cluster, tmp_path, '#!/bin/bash\nexec {python} -m launch "$@"\n')
     record = tmp_path / "nodes.json"
-    submitted(cluster, "probe", "--save", record, options=["--nodes=2", "--wait"], **muster)
+    number, log = submitted(cluster, "probe", "--save", record, options=["--nodes=2"], **muster)
+    job = Job(cluster, number, None, log)
+    assert job.ended()["JobState"] == "COMPLETED", job.told()
     assert [node["name"] for node in json.loads(record.read_text())["nodes"]] == ["h1", "h2"]

@@ -53,7 +53,7 @@ def test_a_pulled_cable_is_named_and_both_sides_end(submit, slurm, recipe_of):
         gone = time.monotonic() - hit
         print(f"a pulled cable: named after {named:.1f} s (mark 10), both sides gone after {gone:.1f} s")
         assert named < IN_TIME * 10
-        job.until(lambda: job.history() and job.verdict()["next"])
+        job.until(lambda: job.verdict()["next"])
         verdict = job.verdict()
         assert (verdict["exit_code"], verdict["node"], verdict["step"]) == (75, "n1", job.history()[0]["step"])
         assert "requeued" in verdict["next"] and "too few other nodes" in verdict["next"]

@@ -3,13 +3,16 @@
 import json
 import sys
 
+from tests.cluster_of_two.job import Job
+
 
 def batch(slurm, *words):
-    """A batch script on two nodes that runs `muster`; what it prints."""
+    """A batch script on two nodes that runs `muster`; its exit code and what it prints."""
     output = slurm.folder / "batch.out"
     line = " ".join([sys.executable, "-m", "launch", *words])
-    ended = slurm.run("sbatch", "--wait", "--nodes=2", f"--output={output}", f"--wrap={line}", timeout=120)
-    return ended.returncode, output.read_text()
+    number = slurm.output("sbatch", "--parsable", "--nodes=2", f"--output={output}", f"--wrap={line}").strip()
+    code, _ = Job(slurm, number, None, output).ended()["ExitCode"].split(":")
+    return int(code), output.read_text()
 
 
 def test_a_batch_script_probes_all_its_nodes(slurm, tmp_path):

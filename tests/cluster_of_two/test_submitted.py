@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.cluster_of_two.job import Job
 from tests.cluster_of_two.made_job import answer, muster, without_jobs, write_recipe
+from tests.conftest import long_series
 from tests.waiting import until
 
 TWO = ("launch.ranks=2", "launch.threads=1")
@@ -70,9 +71,9 @@ def test_a_follower_stays_over_a_requeue(cluster):
     until(lambda: answer(cluster, "status", "runs/my")["state"] == "queued", 150)
     seen = answer(cluster, "status", "runs/my")
     assert "again after 1 attempt" in seen["detail"] and seen["next"] == "it starts by itself"
-    time.sleep(1.5)  # what is started in the second of its requeue is taken for the start before
-    cluster.output("scontrol", "update", f"JobId={job}", "StartTime=now")
-    state(cluster, "runs/my", "finished", seconds=200)
+    run = cluster.folder / "runs/my"
+    assert Job(cluster, job, run, run / "log").ended()["JobState"] == "COMPLETED"
+    state(cluster, "runs/my", "finished")
     out, err = following.communicate(timeout=60)
     assert following.returncode == 0
     assert "is queued: job" in err or "is waiting to restart: job" in err
@@ -89,6 +90,7 @@ def follow(cluster, *words):
     )  # fmt: skip
 
 
+@long_series
 def test_every_task_of_an_array_finishes_in_its_own_run(cluster):
     answer(cluster, "submit", "my.toml", "train.seed={task}", "--array", "3,5")
     for task in ("3", "5"):

@@ -120,7 +120,7 @@ def agent(job, node):
 
 
 def test_a_frozen_node_is_named_and_left_out_of_the_next_start(submit, recipe_of):
-    recipe = recipe_of("lstm", train=LONG | {"steps": 5000})
+    recipe = recipe_of("custom", model={"factory": "tests.models.own:build_unhurried"}, train=LONG | {"steps": 900})
     job = submit(recipe, "launch.ranks=2", ONE_THREAD, options=["--partition=three"])
     job.until_step(60)
     hit = time.monotonic()
@@ -139,7 +139,7 @@ def test_a_frozen_node_is_named_and_left_out_of_the_next_start(submit, recipe_of
 def test_a_node_that_does_not_see_the_run_is_named(submit, recipe_of, slurm):
     options = ["--partition=three", "--nodelist=h1,h3"]
     job = submit(recipe_of("mlp"), options=options, folder=slurm.hidden)
-    job.until(lambda: "requeued" in (job.verdict()["next"] if job.history() else ""))
+    job.until(lambda: "requeued" in job.verdict()["next"])
     assert (job.verdict()["exit_code"], job.verdict()["node"]) == (75, "h3")
     assert "h3 does not see" in job.verdict()["message"]
 
@@ -166,6 +166,7 @@ def test_a_port_that_is_taken_is_left_to_who_has_it(submit, slurm, recipe_of):
                 other.accept()
 
 
+@long_series  # one task of an array is requeued below
 def test_an_array_of_three_trains_three_runs(submit, recipe_of, tmp_path):
     array = submit(recipe_of("mlp"), "train.seed={task}", nodes=1, options=["--array=1-3"], name="run-{task}")
     folders = [tmp_path / f"run-{task}" for task in (1, 2, 3)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.config.load import from_toml, from_toml_with, load, open_recipe, shipped, to_toml
-from cluster.config.schema import Lstm, Mlp
+from cluster.config.models import Lstm, Mlp
 from cluster.config.settings import settings
 from cluster.errors import PlanError, RecipeError
 
@@ -27,8 +27,11 @@ LANGUAGE = ["task.kind=language", "model.kind=gpt"]
     "overrides, said",
     [
         (["task.kind=language"], ["the mlp says one thing of a whole document", '"gpt"', '"bert"']),
-        (["model.kind=gpt"], ['task.kind = "classify" asks for something else']),
-        (["model.kind=bert", "task.kind=regress"], ['task.kind = "regress" asks for something else']),
+        (["model.kind=gpt"], ['task.kind = "classify"', "predicts tokens, and the task asks for a label of a text"]),
+        (
+            ["model.kind=bert", "task.kind=regress"],
+            ['task.kind = "regress"', "predicts tokens, and the task asks for a number"],
+        ),
         ([*LANGUAGE, "text.weights=tfidf"], ["reads the sequence of tokens"]),
         ([*LANGUAGE, "text.stop_words=drop"], ["text.stop_words", "as it stands"]),
         ([*LANGUAGE, "text.max_tokens=100"], ["text.max_tokens = 100", "model.context"]),
@@ -101,6 +104,7 @@ def test_the_last_override_of_a_setting_wins_and_tables_are_their_leaves():
 @pytest.mark.parametrize(
     "override, said",
     [
+        ("task.windw=3", ["no such setting; it has kind,"]),  # the kind itself is never the word that was meant
         ("train.epoch=3", ["train.epoch = 3", "no such setting", "did you mean train.epochs?"]),
         ("train.learning_rate=3", ["did you mean optim.learning_rate?"]),
         ("trian.epochs=3", ["no such section", "train"]),
@@ -210,6 +214,17 @@ def test_an_unknown_recipe_lists_the_shipped_ones_and_the_nearest(tmp_path):
             ["model.kind=lstm", "model.vectors=v.txt", "model.freeze_vectors=true", "optim.weight_decay=0.1"],
             "would shrink them",
         ),
+        *(
+            ([f"model.kind={kind}", f"task.kind={task}", "model.vectors=v.txt", "model.freeze_vectors=true"], said)
+            for kind, task, said in (
+                ("gpt", "language", "the output of the gpt has the same weights"),
+                ("bert", "language", "the output of the bert has the same weights"),
+                ("seq2seq", "rewrite", "the output of the seq2seq has the same weights"),
+                ("seq2seq-lstm", "rewrite", "the output of the seq2seq-lstm has the same weights"),
+                ("skipgram", "embed", "vectors are what the skipgram is there to learn"),
+            )
+        ),
+        (["model.kind=gpt", "task.kind=language", "model.vectors=v.txt", "text.tokens=bpe"], "has pieces of words"),
         (["model.kind=custom", "model.factory=a:b", "model.size=c"], "package.module:function"),
         (["task.kind=regress", "evaluate.metric=accuracy"], "has mse, mae, r2, spearman, loss"),
     ],

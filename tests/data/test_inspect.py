@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from cluster.config.schema import Data, Lstm, Mlp, Recipe, Train
+from cluster.config.models import Lstm, Mlp
+from cluster.config.schema import Data, Recipe, Train
 from cluster.data.inspect import order_report, print_order
 from cluster.data.manifest import write_manifest
 from cluster.data.writing import SplitWriter

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.config.schema import Data, Lstm, Recipe, Train
+from cluster.config.models import Lstm
+from cluster.config.schema import Data, Recipe, Train
 from cluster.data.order import Order, OrderSettings, Position, StepSize, costs
 from cluster.data.permutation import RUN, mix, permutation
 from cluster.errors import DataError, RecipeError, RunError

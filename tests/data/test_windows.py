@@ -12,7 +12,6 @@ from cluster.data.windows import (
     BEGIN,
     CONTEXT,
     FLAG_BITS,
-    MARKS,
     MAY_END,
     MAY_START,
     NOWHERE,
@@ -24,13 +23,22 @@ from cluster.data.windows import (
     windows_of,
 )
 
+OWN = (1, 1, 0)
+ROBERTA = (1, 2, 1)
+"""Marks before the question, between it and the context, and behind that."""
 
-def flat_of(*documents):
+
+def flat_of(*documents, marks=OWN):
     """Documents (tokens of the question, tokens of the context), every token a number of its own."""
-    lengths = np.array([asked + context + MARKS for asked, context in documents], dtype=np.uint32)
-    contexts = np.array([asked + MARKS for asked, _ in documents], dtype=np.uint32)
-    beside = [[BEGIN, *[QUESTION] * asked, BEGIN, *[CONTEXT] * context] for asked, context in documents]
-    flags = [[NOWHERE, *[0] * (asked + 1), *[MAY_START | MAY_END] * context] for asked, context in documents]
+    before, between, after = marks
+    lengths = np.array([asked + context + sum(marks) for asked, context in documents], dtype=np.uint32)
+    contexts = np.array([asked + before + between for asked, _ in documents], dtype=np.uint32)
+    ends = [BEGIN] * before, [BEGIN] * between, [BEGIN] * after
+    beside = [[*ends[0], *[QUESTION] * asked, *ends[1], *[CONTEXT] * context, *ends[2]] for asked, context in documents]
+    may = MAY_START | MAY_END
+    flags = [
+        [NOWHERE, *[0] * (before - 1 + asked + between), *[may] * context, *[0] * after] for asked, context in documents
+    ]
     tokens = np.arange(1, int(lengths.sum()) + 1, dtype=np.uint32)
     return Flat(tokens, lengths, np.array(sum(beside, []), np.uint8), contexts, np.array(sum(flags, []), np.uint16))
 
@@ -53,6 +61,21 @@ def test_what_a_question_becomes(document, asked, windows, width):
     assert (found.asked_B[0], found.windows_B[0], found.widths_B[0]) == (asked, windows, width)
 
 
+def test_marks_stand_around_question_and_piece_in_every_window():
+    flat = flat_of((1, 2), (3, 7), marks=ROBERTA)
+    made = windows_of(flat, Shape(9, 3, 2, *ROBERTA))
+    # the first document is tokens 1 to 7, the second 8 to 21: 8, 9-11, 12-13, 14-20, 21
+    assert made["tokens"].tolist() == [
+        [1, 2, 3, 4, 5, 6, 7, 0, 0],
+        [8, 9, 10, 12, 13, 14, 15, 16, 21],
+        [8, 9, 10, 12, 13, 17, 18, 19, 21],
+        [8, 9, 10, 12, 13, 20, 21, 0, 0],
+    ]
+    assert made["lengths"].tolist() == [7, 9, 9, 7]
+    assert (made["labels"][1:3, 5:8] >> FLAG_BITS).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not (made["labels"] & (MAY_START | MAY_END))[[0, 1, 2, 3], [6, 8, 8, 6]].any()
+
+
 def test_windows_hold_question_and_pieces_of_the_context():
     made = windows_of(flat_of((1, 2), (2, 7)), Shape(window=8, stride=3, question=4))
     # the first document is tokens 1 to 5, the second 6 to 16
@@ -70,10 +93,11 @@ def test_windows_hold_question_and_pieces_of_the_context():
 DOCUMENTS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60)), min_size=1, max_size=6)
 
 
-@given(DOCUMENTS, st.integers(1, 6), st.integers(1, 8), st.integers(0, 10))
-def test_every_token_of_every_context_is_read_in_its_place(documents, question, stride, more):
-    shape = Shape(window=MARKS + question + stride + more, stride=stride, question=question)
-    flat = flat_of(*documents)
+@given(DOCUMENTS, st.integers(1, 6), st.integers(1, 8), st.integers(0, 10), st.sampled_from([OWN, ROBERTA]))
+def test_every_token_of_every_context_is_read_in_its_place(documents, question, stride, more, marks):
+    shape = Shape(sum(marks) + question + stride + more, stride, question, *marks)
+    flat = flat_of(*documents, marks=marks)
+    _, between, after = marks
     made, counts = windows_of(flat, shape), cut(flat.lengths_B, flat.contexts_B, shape)
     reader = SimpleNamespace(lengths=flat.lengths_B, labels=flat.contexts_B, documents=len(documents))
     reader.manifest = SimpleNamespace(folder=Path("."))
@@ -89,8 +113,10 @@ def test_every_token_of_every_context_is_read_in_its_place(documents, question, 
             kept = min(asked, question)
             assert tokens[: kept + 1].tolist() == [starts[number] + 1 + i for i in range(kept + 1)]
             assert tokens[kept + 1] == starts[number] + asked + 2  # the mark between
-            words = made["labels"][row, kept + 2 : made["lengths"][row]] >> FLAG_BITS
-            assert (tokens[kept + 2 :] - (starts[number] + asked + 3) == words).all()
+            piece = slice(kept + 1 + between, made["lengths"][row] - after)
+            words = made["labels"][row, piece] >> FLAG_BITS
+            assert (tokens[piece] - (starts[number] + asked + 2 + between) == words).all()
+            assert after == 0 or tokens[-1] == starts[number] + flat.lengths_B[number]
             assert made["lengths"][row] <= counts.widths_B[number]
             read |= set(words.tolist())
         assert read == set(range(context))

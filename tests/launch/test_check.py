@@ -27,33 +27,16 @@ def test_gpus_that_this_process_may_use(kind, faults, gpus, gains):
     assert (len(names), gain) == (gpus, gains)
 
 
-def recipe(**data):
-    loaded = load("sentiment")
-    return dataclasses.replace(loaded, data=dataclasses.replace(loaded.data, **data))
-
-
-def test_files_and_globs_need_no_catalogue(tmp_path, monkeypatch):
-    monkeypatch.setattr(check.local, "answer", lambda *_: pytest.fail("asked the catalogue"))
-    (tmp_path / "a.jsonl").touch()
-    path = str(tmp_path / "a.jsonl")
-    check.check_sources(recipe(train=(path, f"{tmp_path}/*.jsonl"), validation="none", test="auto"))
-
-
-def test_missing_sources_are_all_named(tmp_path, monkeypatch):
-    catalogue = [
-        {"name": "reuters-r8", "splits": {"train": "", "test": ""}},
-        {"name": "poems", "splits": {"train": ""}},
-    ]
-    monkeypatch.setattr(check.local, "answer", lambda *_: catalogue)
-    check.check_sources(recipe(train="reuters-r8", test="reuters-r8"))
+def test_a_file_of_word_vectors_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(check.local, "answer", lambda *_: ["data.test: a mistake of its own"])
+    recipe, vectors = load("sentiment"), tmp_path / "vectors.txt"
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, embedding=8, vectors=str(vectors)))
     with pytest.raises(DataError) as caught:
-        check.check_sources(recipe(train=("reuters-8", f"{tmp_path}/*.csv"), validation="nothing", test="poems"))
-    message = str(caught.value)
-    assert "did you mean reuters-r8?" in message
-    assert "/*.csv" in message and 'data.validation = "nothing"' in message
-    assert "poems has no test split, only train" in message
-    with pytest.raises(DataError, match='data.train = "none"'):
-        check.check_sources(recipe(train="none", test="none"))
+        check.check_sources(recipe, "sentiment", [])
+    assert "a mistake of its own" in str(caught.value) and 'vectors.txt": no such file' in str(caught.value)
+    vectors.touch()
+    monkeypatch.setattr(check.local, "answer", lambda *_: [])
+    check.check_sources(recipe, "sentiment", [])
 
 
 def test_this_machine_is_seen_without_torch():

@@ -30,11 +30,12 @@ def programs(monkeypatch, tmp_path):
         "cluster.prepare": {"prepared": str(tmp_path / "prepared"), "report": {}},
         "cluster.baseline": BASELINE,
         "cluster.evaluation": EVALUATION,
-        "cluster.text.sets.catalogue": [{"name": "movie-sentences", "splits": {"train": "", "test": ""}}],
     }
 
     def answer(module, arguments):
         started.append((module, list(arguments)))
+        if module == "cluster.text.raw.glance":
+            return [f"no file in {word}" for word in arguments if "nowhere" in word]
         return answers[module]
 
     def supervise(run, overrides, watch):

@@ -28,7 +28,7 @@ def test_a_node_is_told_in_lines():
         "usable CPUs 0-3 (4 of 4), quota 1.5, load ?",
         "GPUs none that answers: no NVIDIA driver: libnvidia-ml.so.1 is not installed",
         "0 0-1,2-3 13 GiB 10.5 GiB 10",
-        "runs /work/runs ext4 4 GiB 100 GiB ? ?",
+        "runs /data/runs ext4 4 GiB 100 GiB ? ?",
         "matrix product, fp32 141 Gflop/s 332 Gflop/s 42 % cpu",
         "memory copy, 1 thread 9.1 GB/s – – numa 0",
         "not known: interface eth0: speed, because unsupported: virtio tells no speed",

@@ -3,7 +3,7 @@
 import json
 import warnings
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 WIDTH, LAYERS, HEADS, HIDDEN, PLACES = 16, 2, 2, 24, 40
 ROLES = {
@@ -29,6 +29,9 @@ def tokenizer_of(family, words):
     elif family == "llama":
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
         trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special, show_progress=False)
     else:
         tokenizer = Tokenizer(models.BPE())
@@ -39,17 +42,16 @@ def tokenizer_of(family, words):
             vocab_size=340, special_tokens=special, initial_alphabet=letters, show_progress=False
         )
     tokenizer.train_from_iterator([" ".join(words)] * 4, trainer)
-    around = {
-        "bert": ("[CLS] $A [SEP]", ["[CLS]", "[SEP]"]),
-        "distilbert": ("[CLS] $A [SEP]", ["[CLS]", "[SEP]"]),
-        "llama": ("<s> $A", ["<s>"]),
-    }
+    both = "[CLS] $A [SEP]", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", ["[CLS]", "[SEP]"]
+    around = {"bert": both, "distilbert": both, "llama": ("<s> $A", None, ["<s>"])}
     if family in around:
-        single, names = around[family]
+        single, pair, names = around[family]
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=single, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names]
+            single=single, pair=pair, special_tokens=[(name, tokenizer.token_to_id(name)) for name in names]
         )
     if family == "roberta":
+        # the space before a mask belongs to it, since pieces hold the space before them
+        tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
         ids = [(name, tokenizer.token_to_id(name)) for name in ("</s>", "<s>")]
         tokenizer.post_processor = processors.RobertaProcessing(*ids)
     return tokenizer

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from cluster.config.schema import Custom
+from cluster.config.models import Custom
 from cluster.errors import RecipeError
 from cluster.models.build import build_model
 from cluster.plan.memory import parameter_count
 from tests.conftest import ROOT
+from tests.told_here import train_and_tell
 
 ROWS, OUTPUTS = 20, 2
 TOKENS, LENGTHS = torch.ones(4, 3, dtype=torch.int64), torch.full((4,), 3)
@@ -95,11 +96,12 @@ def test_a_size_that_cannot_be_told_is_refused(path, says):
         parameter_count(Custom(factory="unused:unused", size=path), ROWS, OUTPUTS)
 
 
-def test_a_size_that_is_not_the_models_stops_the_run(muster, recipe_of, tmp_path):
+def test_a_size_that_is_not_the_models_stops_the_run(pool, recipe_of, tmp_path):
     model = {"options": {"width": 8}, "size": "tests.models.test_custom:too_few"}
-    ended = muster("train", recipe_of("custom", model=model), "--run", tmp_path / "run")
-    assert ended.code == 2, ended.err
-    assert "model.size says 7 parameters, but the model has" in ended.err and "Traceback" not in ended.err
+    recipe = str(recipe_of("custom", model=model))
+    [(code, told)] = pool.run(1, train_and_tell, recipe=recipe, run=str(tmp_path / "run"))
+    assert code == 2, told
+    assert "model.size says 7 parameters, but the model has" in told and "Traceback" not in told
 
 
 def too_few(options, vocabulary_rows, outputs):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cluster.config.schema import Bert, Gpt
+from cluster.config.models import Bert, Gpt
 from cluster.models.build import build_model
 from cluster.models.gpt import turned
 from cluster.plan.memory import parameter_count

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from cluster.config.load import load
+from cluster.export import export_huggingface
 from cluster.models.build import load_for_inference
+from cluster.predictor import Predictor
 from cluster.text.tokens.given import Words
 from cluster.text.tokens.pipeline import Encoder
-from tests.conftest import sampled
 from tests.models.folders import FAMILIES, PLACES
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own
 TOLERANCE = 1e-5
 """Of the largest logit, in float32."""
 TASKS = {"bert": "classify", "roberta": "tag", "distilbert": "multilabel", "gpt2": "classify", "llama": "tag"}
+BY_COMMAND = "bert"
+"""Exported and asked by the real command; the others in this process, which has loaded torch and transformers once."""
 TEXTS = ["a warm and witty film", "so dull", "The [SEP] Größe, 漢字!", "people " * 60]
 
 
@@ -28,7 +31,7 @@ def train_here(recipe, run):
     return main([recipe, "--run", run])
 
 
-@pytest.fixture(scope="module", params=sampled(FAMILIES, "bert", "gpt2"))
+@pytest.fixture(scope="module", params=FAMILIES)
 def tuned(request, pool, recipe_of, tagging_recipe_of, pretrained_folder, muster, tmp_path_factory):
     """(family, run folder, exported folder) of a run of three steps on two ranks, whose folder is gone since."""
     family = request.param
@@ -45,8 +48,11 @@ def tuned(request, pool, recipe_of, tagging_recipe_of, pretrained_folder, muster
         recipe = recipe_of("pretrained", **sections, task={"kind": TASKS[family]})
     assert pool.run(2, train_here, recipe=str(recipe), run=str(folder / "run")) == [0, 0]
     shutil.rmtree(folder / "before")
-    ended = muster("export", folder / "run", "--format", "huggingface", "--output", folder / "hf")
-    assert ended.code == 0, ended.err
+    if family == BY_COMMAND:
+        ended = muster("export", folder / "run", "--format", "huggingface", "--output", folder / "hf")
+        assert ended.code == 0, ended.err
+    else:
+        export_huggingface(folder / "run", folder / "hf")
     return family, folder / "run", folder / "hf"
 
 
@@ -91,10 +97,45 @@ def test_a_text_becomes_what_transformers_makes_of_it(tuned):
 
 def test_predict_needs_the_run_alone(tuned, muster):
     family, run, _ = tuned
-    done = muster("predict", run, "a warm and witty film", "--json")
-    assert done.code == 0, done.err
-    answer = json.loads(done.out)
+    if family == BY_COMMAND:
+        done = muster("predict", run, "a warm and witty film", "--json")
+        assert done.code == 0, done.err
+        answer = json.loads(done.out)
+    else:
+        (answer,) = Predictor(run).predict(["a warm and witty film"])
     assert len(answer["tags"]) == 5 if TASKS[family] == "tag" else answer["probabilities"]
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2"])
+def test_numbers_are_learned_and_saved_with_their_unit(family, pool, recipe_of, pretrained_folder, corpus, tmp_path):
+    for split in ("train", "validation", "test"):
+        texts = [json.loads(line)["text"] for line in (corpus / f"{split}.jsonl").read_text().splitlines()]
+        rows = [json.dumps({"text": text, "label": 1000 + len(text.split())}) + "\n" for text in texts]
+        (tmp_path / f"{split}.jsonl").write_text("".join(rows))
+    recipe = recipe_of(
+        "pretrained",
+        data={split: str(tmp_path / f"{split}.jsonl") for split in ("train", "validation", "test")},
+        model={"folder": str(pretrained_folder(family))},
+        task={"kind": "regress"},
+        train={"steps": 3},
+    )
+    run = tmp_path / "run"
+    assert pool.run(1, train_here, recipe=str(recipe), run=str(run)) == [0]
+    scores = json.loads((run / "evaluation.json").read_text())
+    assert scores["examples"] == 101 and scores["mae"] < 100  # numbers of the unit, from 1003 to 1040
+    export_huggingface(run, tmp_path / "hf")
+    theirs, about = transformers.AutoModelForSequenceClassification.from_pretrained(
+        str(tmp_path / "hf"), output_loading_info=True
+    )
+    assert not about["missing_keys"] and not about["unexpected_keys"] and not about["mismatched_keys"]
+    settings, tokenizer = theirs.config, transformers.AutoTokenizer.from_pretrained(str(tmp_path / "hf"))
+    assert settings.num_labels == 1 and settings.problem_type == "regression"
+    texts = ["a warm and witty film", "so dull"]
+    for text, answer in zip(texts, Predictor(run).predict(texts), strict=True):
+        with torch.no_grad():
+            logit = theirs.eval()(**tokenizer(text, return_tensors="pt")).logits.item()
+        number = logit * settings.target_deviation + settings.target_mean
+        assert number == pytest.approx(answer["value"], rel=1e-5) and 900 < number < 1100
 
 
 def test_ranks_agree(pool, recipe_of, metrics_of, tmp_path):

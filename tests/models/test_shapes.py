@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cluster.config.schema import Cnn, Gru, Linear, Lstm, Mlp, Transformer
+from cluster.config.models import Cnn, Gru, Linear, Lstm, Mlp, Transformer
 from cluster.errors import RecipeError
 from cluster.models.build import build_model
 from cluster.models.layers import Pool, backwards

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cluster.config.schema import Seq2Seq, Seq2SeqLstm
+from cluster.config.models import Seq2Seq, Seq2SeqLstm
 from cluster.data.marks import end_of, mark_of
 from cluster.decoding import Search, beam_search, greedy, written
 from cluster.models.build import build_model

@@ -1,6 +1,7 @@
 import pytest
 
-from cluster.config.schema import Data, Launch, Mlp, Recipe, Train
+from cluster.config.models import Mlp
+from cluster.config.schema import Data, Launch, Recipe, Train
 from cluster.plan.placement import cores_of, place
 from cluster.plan.plan import Machine, make_plan
 from cluster.topology.cpu import Cpu, NumaNode

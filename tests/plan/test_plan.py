@@ -3,7 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.config.schema import Data, Launch, Mlp, Recipe, Train
+from cluster.config.models import Mlp
+from cluster.config.schema import Data, Launch, Recipe, Train
 from cluster.errors import DeviceError, PlanError
 from cluster.plan.plan import Machine, describe, keep_stored, make_plan
 

@@ -104,10 +104,10 @@ def gone(processes, seconds=2.0):
     "what, said, rank",
     [
         ("raises", "Rank 1 failed: ValueError: a bug of the model", 1),
-        ("leaves", "Rank 1 ended with exit code 0 in the middle of training", 1),
+        pytest.param("leaves", "Rank 1 ended with exit code 0 in the middle of training", 1, marks=long_series),
         ("holds the interpreter", FROZEN, 1),
         pytest.param("sleeps", "does not go on", 1, marks=long_series),
-        ("skips a collective", "", None),
+        pytest.param("skips a collective", "", None, marks=long_series),
     ],
 )
 def test_a_rank_that_misbehaves_once_is_named_and_the_run_goes_on(training, recipe_of, what, said, rank):
@@ -125,8 +125,10 @@ def test_a_rank_that_misbehaves_once_is_named_and_the_run_goes_on(training, reci
     "victim, number, mark_seconds, said, cause",
     [
         ("cluster.train", signal.SIGKILL, 1.0, "is gone, after step", "was killed by SIGKILL"),
-        ("cluster.agent", signal.SIGKILL, 1.0, "The agent is gone", "The agent is gone"),
-        ("cluster.train", signal.SIGSTOP, 10.0, "is stopped (SIGSTOP)", "is stopped (SIGSTOP)"),
+        pytest.param("cluster.agent", signal.SIGKILL, 1.0, "The agent is gone", "The agent is gone", marks=long_series),
+        pytest.param(
+            "cluster.train", signal.SIGSTOP, 10.0, "is stopped (SIGSTOP)", "is stopped (SIGSTOP)", marks=long_series
+        ),
         ("cluster.agent", signal.SIGSTOP, 10.0, "has not been heard", "has not been heard"),
     ],
     ids=["rank killed", "agent killed", "rank stopped", "agent stopped"],

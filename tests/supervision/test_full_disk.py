@@ -37,7 +37,8 @@ def fill(disk):
 
 
 def test_it_is_said_and_the_run_goes_on_once_there_is_room(recipe_of, muster, small_disk):
-    recipe = recipe_of("lstm", train=LONG | {"steps": 600}, launch={"device": "cpu", "ranks": 2, "health": "warn"})
+    model, launch = {"factory": "tests.models.own:build_unhurried"}, {"device": "cpu", "ranks": 2, "health": "warn"}
+    recipe = recipe_of("custom", model=model, train=LONG | {"steps": 200}, launch=launch)
     run = small_disk / "run"
     one = Training(recipe, run, "launch.attempts=2", log=small_disk.parent / "said")
     one.wait_for(lambda: one.step() >= 25)

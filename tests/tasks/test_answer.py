@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.data.windows import FIRST, LAST, MARKS, MAY_END, MAY_START, NOWHERE, Flat, Shape, golden, windows_of
+from cluster.data.windows import FIRST, LAST, MAY_END, MAY_START, NOWHERE, Flat, Shape, golden, windows_of
 from cluster.tasks.answer import LOSS, Answer
 from cluster.tasks.build import build_for_inference
 
@@ -15,8 +15,8 @@ DOCUMENTS = [((2, 14), [(4, 5)]), ((3, 3), []), ((1, 6), [(0, 0), (2, 4)]), ((5,
 
 def batch(documents=DOCUMENTS):
     sizes, answers = zip(*documents, strict=True)
-    lengths = np.array([asked + context + MARKS for asked, context in sizes], dtype=np.uint32)
-    contexts = np.array([asked + MARKS for asked, _ in sizes], dtype=np.uint32)
+    lengths = np.array([asked + context + SHAPE.marks for asked, context in sizes], dtype=np.uint32)
+    contexts = np.array([asked + SHAPE.marks for asked, _ in sizes], dtype=np.uint32)
     each = [[NOWHERE, *[0] * (asked + 1), *[MAY_START | MAY_END] * context] for asked, context in sizes]
     flags = golden(np.array(sum(each, []), np.uint16), len(sizes), answers, np.array([c for _, c in sizes]))
     tokens = np.arange(int(lengths.sum()), dtype=np.uint32)

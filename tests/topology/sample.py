@@ -116,7 +116,7 @@ def plain(name="vm"):
         ),
         storage=(
             Storage(
-                role="runs", path="/work/runs", file_system=ok("ext4"), size_bytes=ok(100 * GIB), free_bytes=ok(4 * GIB)
+                role="runs", path="/data/runs", file_system=ok("ext4"), size_bytes=ok(100 * GIB), free_bytes=ok(4 * GIB)
             ),
         ),
         rates=(
@@ -124,8 +124,8 @@ def plain(name="vm"):
             rate("memory_copy", "numa 0", "2 threads", 14.2e9),
             rate("matrix_product", "cpu", "float32", 141e9, 332e9),
             rate("matrix_product", "cpu", "bfloat16", 31e9),
-            rate("disk_write", "/work/runs", "sequential, fsync", 212e6),
-            rate("small_files", "/work/runs", "4 KiB", 5120.0),
+            rate("disk_write", "/data/runs", "sequential, fsync", 212e6),
+            rate("small_files", "/data/runs", "4 KiB", 5120.0),
         ),
     )  # fmt: skip
 

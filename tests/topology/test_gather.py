@@ -337,9 +337,26 @@ def test_a_folder_that_does_not_exist_yet_stands_for_the_one_that_will_hold_it(t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_made_meanwhile_changes_nothing(tmp_path):
+    runs = tmp_path / "a" / "b"
+    with left_in({"runs": str(runs)}) as left:
+        runs.mkdir(parents=True)
+        assert sees(str(runs), left["runs"], "n0").value is True
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_left_above_a_folder_for_another_part_is_not_taken_for_its_own(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with left_in({"data": str(inner), "temporary": str(tmp_path)}) as left:
+        (inner / left["data"].value).unlink()  # as on a node that has another file system there
+        assert sees(str(inner), left["data"], "n0").value is False
+
+
 def test_two_parts_may_share_a_folder(tmp_path):
     with left_in({"data": str(tmp_path), "runs": str(tmp_path)}) as left:
-        assert all(fact.known for fact in left.values()) and len(list(tmp_path.iterdir())) == 1
+        assert all(fact.known for fact in left.values())
+        assert all(sees(str(tmp_path), fact, "n0").value is True for fact in left.values())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.conftest import long_series
+
 STEPS = 50
 
 
@@ -32,7 +34,7 @@ def train_on(pool, ranks, recipe, folder):
     "train, dropout, tolerance",
     [
         ({"strict": True}, 0.5, 1e-5),
-        ({}, 0.0, 1e-5),
+        pytest.param({}, 0.0, 1e-5, marks=long_series),
         ({"strict": True, "precision": "float64"}, 0.5, 1e-9),
     ],
     ids=["strict with dropout", "fused without dropout", "float64"],

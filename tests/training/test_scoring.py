@@ -14,7 +14,8 @@ def scores_here(folder, model, tokens):
     """Runs on each rank of the pool: the scores of a split, as this rank has them."""
     import torch
 
-    from cluster.config.schema import Data, Launch, Lstm, Mlp, Recipe, Train
+    from cluster.config.models import Lstm, Mlp
+    from cluster.config.schema import Data, Launch, Recipe, Train
     from cluster.data.shards import ShardReader
     from cluster.models.build import build_model
     from cluster.plan.plan import make_plan

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, TaskKind
+from cluster.config.schema import Data
+from cluster.config.tasks import TaskKind
 from cluster.errors import DataError
 from cluster.text.preparation.ondisk import GrowingColumns
 from cluster.text.preparation.parts import Part

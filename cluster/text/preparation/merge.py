@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, TaskKind, Text
+from cluster.config.schema import Data, Text
+from cluster.config.tasks import TaskKind
 from cluster.data.writing import SplitWriter
 from cluster.errors import DataError
 from cluster.text.preparation import asked

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, TaskKind, Text
+from cluster.config.schema import Data, Text
+from cluster.config.tasks import TaskKind
 from cluster.data.durable import write_atomically
 from cluster.errors import InfrastructureError
 from cluster.text.keys import text_key
@@ -32,6 +33,7 @@ from cluster.text.preparation.budget import Budget
 from cluster.text.preparation.truth import MOST_LABELS, truth_of
 from cluster.text.raw.read import Block, Row, parse, size_bytes
 from cluster.text.tokens.asked import Located, QuestionWords
+from cluster.text.tokens.asked_pieces import QuestionPieces
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, GivenWords, Words, input_of
 from cluster.text.tokens.model import ModelTokens
@@ -96,7 +98,7 @@ class Part:
         return items
 
 
-Ways = Splits | GivenWords | QuestionWords
+Ways = Splits | GivenWords | QuestionWords | QuestionPieces
 """What finds the tokens of rows."""
 
 
@@ -104,7 +106,7 @@ def make_part(job: Job, data: Data, text: Text, task: TaskKind, splits: Ways) ->
     """Reads, tokenizes and writes one part."""
     rows, rejected = parse(job.block, data, task)
     located: list[Located] = []
-    if isinstance(splits, QuestionWords):
+    if isinstance(splits, QuestionWords | QuestionPieces):
         numbered, words, located = splits.number(row.question for row in rows if row.question)
     elif isinstance(splits, GivenWords):
         numbered, words = splits.number(Words(row.words, row.predicate) for row in rows)
@@ -243,7 +245,7 @@ def _numbers_with(data: Data, text: Text, task: TaskKind, chunks: int, tokenizer
     """What finds the tokens of rows. Raises RecipeError."""
     takes = input_of(data, task)
     if takes == "question":
-        return QuestionWords(text)
+        return QuestionPieces(json.loads(tokenizer)) if tokenizer else QuestionWords(text)
     if takes in GIVEN:
         return GivenWords(text, marked=takes == "predicate")
     return ModelTokens(json.loads(tokenizer)) if tokenizer else splits_of(text, chunks)

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import TaskKind
+from cluster.config.tasks import TaskKind
 from cluster.data.manifest import FIRST_TARGET, NO_TARGET
 from cluster.errors import DataError
 from cluster.text.preparation.splits import in_order

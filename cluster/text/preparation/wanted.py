@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster.config.load import resolve
-from cluster.config.schema import Data, Pretrained, Recipe, Rewrite, TaskKind, Text, prepared_for
+from cluster.config.models import Pretrained
+from cluster.config.schema import Data, Recipe, Text
+from cluster.config.tasks import Rewrite, TaskKind, prepared_for
 from cluster.errors import RecipeError
 from cluster.runs import RunFolder
 from cluster.text.preparation.splits import SPLITS
@@ -76,7 +78,7 @@ def wanted_by(recipe: Recipe) -> Wanted:
     if isinstance(recipe.task, Rewrite):
         objective = f"{recipe.task.scores} {recipe.task.score_tokens}"
     if isinstance(recipe.model, Pretrained):
-        pieces, digest = read_model(recipe.model, speaks=task == "language")
+        pieces, digest = read_model(recipe.model, task)
         own = Encoder(text, pieces.words, None, pieces, input_of(recipe.data, task))
         return Wanted(recipe.data, text, task, own, digest, objective)
     if not recipe.model.start_from:

@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from cluster.config.schema import Data, TaskKind
+from cluster.config.schema import Data
+from cluster.config.tasks import TaskKind
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
 from cluster.text.raw import columnar, conll

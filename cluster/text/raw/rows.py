@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
-from cluster.config.schema import Data, TaskKind
+from cluster.config.schema import Data
+from cluster.config.tasks import TaskKind
 from cluster.text.keys import text_key
 from cluster.text.raw import conll
 from cluster.text.raw.asked import ID, IMPOSSIBLE, Asked, BadQuestion, Question, question_of

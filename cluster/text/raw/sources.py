@@ -13,7 +13,7 @@ from cluster.text.raw.lines import extension_of, kind_of
 from cluster.text.raw.plain import label_of
 from cluster.text.raw.saved import is_saved, saved_files
 from cluster.text.sets import catalogue
-from cluster.text.sets.pinned import Slot
+from cluster.text.sets.data_set import Slot
 
 
 def to_stderr(line: str) -> None:

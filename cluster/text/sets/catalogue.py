@@ -24,9 +24,10 @@ from typing import Any
 from cluster.data.durable import rename_folder
 from cluster.errors import DataError, exit_code_of
 from cluster.text.sets import minilm
+from cluster.text.sets.data_set import DataSet, Slot
 from cluster.text.sets.originals import Converted, Example, convert
 from cluster.text.sets.package import Package, download
-from cluster.text.sets.pinned import SETS, DataSet, Slot
+from cluster.text.sets.pinned import SETS
 
 Say = Callable[[str], None]
 
@@ -90,13 +91,18 @@ def is_fetched(name: str) -> bool:
 
 def split_files(name: str, slot: Slot) -> list[Path]:
     """The files of one split. Raises DataError if the set is not fetched, or has no such split."""
-    data_set = find(name)
-    if slot not in data_set.splits:
+    require_split(name, slot)
+    return [_fetched_folder(name) / f"{slot}.jsonl"]
+
+
+def require_split(name: str, slot: Slot) -> None:
+    """Raises DataError if the set has no such split, fetched or not."""
+    splits = find(name).splits
+    if slot not in splits:
         raise DataError(
-            f"the set {name} has no {slot} split (it has {' and '.join(data_set.splits)}): "
+            f"the set {name} has no {slot} split (it has {' and '.join(splits)}): "
             f'use {slot} = "auto" to take a share of the training set, or "none"'
         )
-    return [_fetched_folder(name) / f"{slot}.jsonl"]
 
 
 def _fetched_folder(name: str) -> Path:
@@ -182,14 +188,19 @@ def _write(data_set: DataSet, converted: Converted, target: Path) -> dict[str, A
 def _write_split(examples: list[Example], path: Path) -> dict[str, Any]:
     content = "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples).encode()
     path.write_bytes(content)
-    labels = Counter(example["label"] for example in examples if "label" in example)
-    labels.update(tag for example in examples for tag in example.get("tags", ()))
+    labels = Counter(label for example in examples for label in _labels(example))
     return {
         "documents": len(examples),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "labels": dict(sorted(labels.items())),
     }
+
+
+def _labels(example: Example) -> list[str]:
+    """One, several, or those of the words."""
+    label: str | list[str] = example["label"] if "label" in example else example.get("tags", [])
+    return [label] if isinstance(label, str) else label
 
 
 def _install(name: str, finished: Path, aside: Path) -> None:
@@ -249,6 +260,8 @@ def _print_list() -> None:
                 aim = f'{described["classes"]} labels of words (task.kind = "tag", fields tokens and tags)'
             case "similarity":
                 aim = "to compare word vectors with, not to train on (muster evaluate)"
+            case "multilabel":
+                aim = f'{described["classes"]} labels, several to a text (task.kind = "multilabel")'
             case "answer":
                 aim = 'questions about a context (task.kind = "answer")'
             case "model":

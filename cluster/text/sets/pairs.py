@@ -1,21 +1,17 @@
-"""Sets of pairs, a text and what is to be written of it: how they look inside their packages, and how they become
-examples."""
+"""Texts and their translations: how help pages look inside their packages, and how they become examples."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
 from typing import Any
 
 from cluster.text.keys import share_of, text_key
-from cluster.text.sets.debian import stanzas
 
 TEST_SHARE = VALIDATION_SHARE = 0.05
 """Shares of the pages, or source packages, that are held out."""
 MOST_WORDS = 60
 """Longer paragraphs of help pages are few, and lists of names."""
-LEAST_WORDS = 25
-"""A description shorter than this is hardly longer than its synopsis."""
 Example = dict[str, Any]
 Splits = dict[str, list[Example]]
 
@@ -96,13 +92,13 @@ def help_pages(
             splits[split].append({"text": source, "target": target, "page": page})
 
     # Those held out come first: what they say is then not in the training set.
-    by_split = sorted(sorted(pages), key=lambda name: _split_of(name) == "train")
+    by_split = sorted(sorted(pages), key=lambda name: split_of(name) == "train")
     for name in by_split:
         if name not in translated:
             continue
         theirs = paragraphs(translated[name])
         for paragraph, source in paragraphs(pages[name]).items():
-            take(_split_of(name), source, theirs.get(paragraph, ""), name)
+            take(split_of(name), source, theirs.get(paragraph, ""), name)
     for source, target in messages:
         plain, theirs_plain = (" ".join(_SHORTCUT.sub("", text).split()) for text in (source, target))
         take("train", plain, theirs_plain, "")
@@ -119,39 +115,8 @@ def _unfit(source: str, target: str, han: bool) -> str:
     return "without a Chinese character" if han and not _HAN.search(target) else ""
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
+    """Of a page, or a source package, whole."""
     # a purpose of its own, or `data.validation = "auto"` might later cut what is left on the same scale
     share = share_of(text_key(name), "catalogue-test")
     return "test" if share < TEST_SHARE else "validation" if share < TEST_SHARE + VALIDATION_SHARE else "train"
-
-
-def synopses(descriptions: str, packages: str, dropped: Counter[str]) -> Splits:
-    """Descriptions of packages and their synopsis of one line; all packages of one source are in one split. Of equal
-    descriptions the first stays."""
-    sources = {one["Package"]: one.get("Source", one["Package"]).split()[0] for one in stanzas(packages)}
-    splits: Splits = {"train": [], "validation": [], "test": []}
-    seen: set[int] = set()
-    for one in stanzas(descriptions):
-        synopsis, _, body = str(one.get("Description-en", "")).partition("\n")
-        text = "\n".join(_joined(body))
-        if len(text.split()) < LEAST_WORDS or not synopsis:
-            dropped[f"fewer than {LEAST_WORDS} words"] += 1
-        elif (key := text_key(text)) in seen:
-            dropped["duplicate"] += 1
-        else:
-            seen.add(key)
-            source = sources.get(one["Package"], one["Package"])
-            splits[_split_of(source)].append({"text": text, "target": synopsis.strip(), "package": one["Package"]})
-    return splits
-
-
-def _joined(body: str) -> Iterator[str]:
-    """The paragraphs of a description, each on one line; entries of lists, which are indented, on their own."""
-    waiting: list[str] = []
-    for line in [*body.split("\n"), "."]:
-        ends, item = line.strip() == ".", line.startswith((" ", "\t"))
-        if waiting and (ends or item):
-            yield " ".join(waiting)
-            waiting = []
-        if not ends and line.strip():
-            waiting.append(line.strip())

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, TaskKind, Text
+from cluster.config.schema import Data, Text
+from cluster.config.tasks import TaskKind
 from cluster.errors import DataError
 from cluster.text.keys import text_key
 from cluster.text.raw.read import Rejected, Row, blocks, parse

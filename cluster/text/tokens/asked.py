@@ -41,7 +41,9 @@ class Words(NamedTuple):
 
     def covering(self, start: int, end: int) -> tuple[int, int]:
         """First and last of the fewest words that hold these characters (white space around them does not count)."""
-        return bisect_right(self.ends, start), bisect_left(self.starts, end) - 1
+        first, last = bisect_right(self.ends, start), bisect_left(self.starts, end) - 1
+        # Between words there may be letters that a model's tokenizer drops: then it is the word before them.
+        return min(first, max(last, 0)), max(last, 0)
 
 
 def located(text: str, words: Sequence[str]) -> Words:
@@ -84,6 +86,13 @@ def _blank_before(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
+def spans_of(question: Question, context: Words) -> tuple[tuple[int, int], ...]:
+    """First and last word of each reference."""
+    return tuple(
+        context.covering(start + _blank_before(text), start + len(text.rstrip())) for text, start in question.references
+    )
+
+
 class QuestionWords:
     """Numbers the words of questions and contexts, each in the form of the settings, as `GivenWords` does."""
 
@@ -98,11 +107,7 @@ class QuestionWords:
     def locate(self, question: Question) -> Located:
         """Raises RecipeError if what splits texts is not there."""
         context = self._context(question.context)
-        spans = tuple(
-            context.covering(start + _blank_before(text), start + len(text.rstrip()))
-            for text, start in question.references
-        )
-        return Located(question, context, spans)
+        return Located(question, context, spans_of(question, context))
 
     def number(self, documents: Iterable[Question]) -> tuple[Numbered, list[str], list[Located]]:
         """The documents, the distinct forms in the order of their appearance, and the questions with their words."""

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cluster.config.schema import Data, TaskKind, Text
+from cluster.config.schema import Data, Text
+from cluster.config.tasks import TaskKind
 from cluster.text.tokens.affixes import affixes_of
 from cluster.text.tokens.found import encodable
 from cluster.text.tokens.numbering import Numbered, Numbers, splits_of

@@ -7,13 +7,14 @@ token in a text is text. Given words are cut into pieces one by one.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cluster.config.models import Pretrained
 from cluster.config.pretrained import (
     CATALOGUED,
     Kept,
@@ -25,7 +26,6 @@ from cluster.config.pretrained import (
     tokenizer_of,
     weight_files,
 )
-from cluster.config.schema import Pretrained
 from cluster.errors import RecipeError
 from cluster.text.sets import minilm
 from cluster.text.sets.catalogue import model_folder
@@ -77,9 +77,12 @@ class ModelPieces:
         """Names of the rows that are neither padding, unknown nor a mark."""
         rows = {one: row for row, one in enumerate(ids)}
         self.before, self.after = ([rows[one] for one in around] for around in (kept.before, kept.after))
-        if kept.speaks:  # each document begins with a mark, and none is alone in a sequence
+        if kept.speaks or kept.pair:  # a document of language begins with a mark alone, one of questions is a pair
             self.before, self.after = [], []
+        self.pair = None if kept.pair is None else kept.pair.by(rows)
+        """What stands around question and context, in rows; None: it reads no questions."""
         self._rows = rows
+        self._word = list(islice((one for one, name in names.items() if name.isascii() and name.isalpha()), 1))
         self._tokenizer: Any = None
 
     def numbers(self, words: Sequence[str]) -> tuple[Ids, Ids]:
@@ -95,10 +98,13 @@ class ModelPieces:
         return np.fromiter(flat, dtype=np.uint32, count=int(counts.sum(dtype=np.int64))), counts
 
     def decoded(self, rows: Iterable[int]) -> Iterator[str]:
-        """Rows as text, one after the other, as far as their characters are whole."""
+        """Rows as what follows a text, one after the other, as far as their characters are whole."""
         if self._tokenizer is None:
             self._tokenizer = loaded(self.contents)
-        ids, said, all_ids = [], "", self.kept.ids_of_rows
+        # At the beginning of a text decoders leave out the space before a word (Llama), or keep the sign of what goes
+        # on with one (BERT): so a word stands before the rows.
+        ids, all_ids = list(self._word), self.kept.ids_of_rows
+        said = self._tokenizer.decode(ids)
         for row in rows:
             ids.append(all_ids[row])
             text = self._tokenizer.decode(ids)
@@ -162,12 +168,13 @@ def folder_of(model: Pretrained) -> Path:
     return folder
 
 
-def read_model(model: Pretrained, speaks: bool) -> tuple[ModelPieces, str]:
+def read_model(model: Pretrained, task: str) -> tuple[ModelPieces, str]:
     """The tokens of a recipe's model, and a hash of all that decides them. Raises RecipeError for a folder that cannot
     be used, its weights included, so that nobody prepares in vain."""
     folder, kept = folder_of(model), known(model.kept)
     weight_files(folder, model.pickled)
-    if kept_of(str(folder), speaks).ids_of_rows != kept.ids_of_rows:
+    there = kept_of(str(folder), task)
+    if (there.ids_of_rows, there.pair) != (kept.ids_of_rows, kept.pair):
         raise RecipeError(
             f"model.folder = {model.folder!r} is another model than the one that model.kept tells of: leave "
             "model.kept out."

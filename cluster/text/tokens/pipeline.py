@@ -20,6 +20,7 @@ from cluster.data.marks import MARKS, end_of, mark_of
 from cluster.errors import DataError, RecipeError
 from cluster.text.raw.asked import Question
 from cluster.text.tokens.asked import PARTS, Flags, Located, QuestionWords, marked
+from cluster.text.tokens.asked_pieces import TYPES, QuestionPieces, paired
 from cluster.text.tokens.found import Splits
 from cluster.text.tokens.given import GIVEN, WORD_MARKS, GivenWords, Input, RawSplits, Words
 from cluster.text.tokens.model import ModelPieces, ModelTokens
@@ -139,7 +140,7 @@ class Encoder:
         self._rows: dict[str, int] = {}
         self._splits: Splits | None = None
         self._given: GivenWords | None = None
-        self._asked: QuestionWords | None = None
+        self._asked: QuestionWords | QuestionPieces | None = None
         self._raw: RawSplits | None = None
 
     @property
@@ -149,8 +150,9 @@ class Encoder:
 
     @property
     def marked(self) -> bool:
-        """Are there marks where documents begin or end, or question and context meet?"""
-        return self.takes in ("language", "pairs", "question")
+        """Are there marks of ours where documents begin or end, or question and context meet?"""
+        own = self.takes == "question" and not isinstance(self.pieces, ModelPieces)
+        return own or self.takes in ("language", "pairs")
 
     @property
     def weighted(self) -> bool:
@@ -166,7 +168,7 @@ class Encoder:
     def tags(self) -> list[str]:
         """Names of the tags: tag i is row i + 1 beside the tokens, row 0 is padding. None if there are no tags."""
         if self.takes == "question":
-            return list(PARTS)
+            return list(TYPES if isinstance(self.pieces, ModelPieces) else PARTS)
         if self.takes == "predicate":
             return list(WORD_MARKS)
         return list(UNIVERSAL_TAGS) if self.text.tags else []
@@ -223,8 +225,12 @@ class Encoder:
         if self.takes == "question":
             beside = numbered.tags_N if words is None or numbered.tags_N is None else numbered.tags_N[words]
             assert beside is not None
-            begins = np.ones(tokens.size, dtype=np.bool_) if words is None else np.diff(words, prepend=-1) != 0
-            made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), end_of(self.rows)))
+            if isinstance(self.pieces, ModelPieces):
+                assert self.pieces.pair is not None
+                made = paired(tokens, lengths, beside, self.pieces.pair)
+            else:
+                begins = np.ones(tokens.size, dtype=np.bool_) if words is None else np.diff(words, prepend=-1) != 0
+                made = marked(tokens, lengths, beside, begins, (mark_of(self.rows), end_of(self.rows)))
             return Documents(
                 made.tokens_M, made.lengths_B, made.beside_M, *counted, contexts=made.contexts_B, flags=made.flags_M
             )
@@ -266,7 +272,10 @@ class Encoder:
         Raises RecipeError if something that it needs (a package, a pipeline) is not there.
         """
         if self.takes == "question":
-            self._asked = self._asked or QuestionWords(self.text)
+            own = self.pieces
+            self._asked = self._asked or (
+                QuestionPieces(own.contents) if isinstance(own, ModelPieces) else QuestionWords(self.text)
+            )
             numbered, forms, located = self._asked.number(_question(one) for one in texts)
             return replace(self.documents(numbered, self.table(forms)), located=tuple(located))
         if self.takes in GIVEN:

@@ -22,6 +22,7 @@ from cluster.errors import DataError
 from cluster.text.keys import share_of, text_key
 from cluster.text.raw.read import Row, read_rows, resolve
 from cluster.text.sets import catalogue, package
+from cluster.text.sets.data_set import DataSet
 from cluster.text.sets.originals import (
     LabelledLines,
     OrangeTables,
@@ -32,7 +33,7 @@ from cluster.text.sets.originals import (
     rated_sentences,
 )
 from cluster.text.sets.package import Package, member
-from cluster.text.sets.pinned import SETS, DataSet
+from cluster.text.sets.pinned import SETS
 
 HEADER = b"Category\tText\nd\tstring\nclass\t\n"
 TRAIN_TABLE = HEADER + b"\na\tone text\nb\tother text\na\tone  TEXT\n\t\n"

@@ -47,7 +47,9 @@ def test_all_entries_of_a_word_are_on_one_side():
     assert sum(map(len, found.values())) == 1500
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-9]], ids=["nothing", "no gzip", "a torn end"]
+)
 def test_what_is_damaged_is_refused(content):
     with pytest.raises(DataError, match="the dictionary is damaged"):
         entries(content, Counter())

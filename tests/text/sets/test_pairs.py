@@ -50,25 +50,6 @@ def test_chinese_translations_need_a_chinese_character():
     assert dropped == {"without a Chinese character": 1}
 
 
-LONG = " ".join(["many"] * 30)
-
-
-def test_descriptions_and_synopses_of_one_source_are_in_one_split():
-    packages = "\n\n".join(f"Package: p{n}-{part}\nSource: p{n} (1.0)" for n in range(200) for part in "ab")
-    texts = "\n\n".join(
-        f"Package: p{n}-{part}\nDescription-en: tool {n} {part}\n {LONG} {n} {part}\n .\n List:\n  * one\n  * two"
-        for n in range(200)
-        for part in "ab"
-    )
-    dropped = Counter()
-    splits = pairs.synopses(texts + "\n\nPackage: q\nDescription-en: short\n few words\n", packages, dropped)
-    one = splits["train"][0]
-    assert one["text"].split("\n")[1:] == ["List:", "* one", "* two"] and one["target"].startswith("tool ")
-    of = {split: {one["package"].split("-")[0] for one in its} for split, its in splits.items()}
-    assert sum(map(len, splits.values())) == 400 and 2 < len(of["test"]) < 25
-    assert not of["test"] & of["train"] and dropped == {"fewer than 25 words": 1}
-
-
 def mo(messages):
     """A .mo file, as msgfmt writes it."""
     count = len(messages)

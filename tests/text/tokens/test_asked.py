@@ -1,5 +1,7 @@
 """Characters and tokens of contexts: every word has its place, every answer the fewest words that cover it."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,10 +19,15 @@ def text_of(**settings):
     return Text(**{"weights": "none", "max_tokens": 2**31 - 1} | settings)
 
 
+@functools.cache
+def words_of(**settings):
+    return QuestionWords(text_of(**settings))
+
+
 def covered(context, answer, **settings):
     """What the fewest whole words that hold an answer say, and whether they say more."""
     start = context.index(answer)
-    found = QuestionWords(text_of(**settings)).locate(Question("Who?", context, "", (Reference(answer, start),)))
+    found = words_of(**settings).locate(Question("Who?", context, "", (Reference(answer, start),)))
     ((first, last),) = found.spans
     return context[found.context.starts[first] : found.context.ends[last]], found.widened
 
@@ -54,12 +61,11 @@ TEXTS = st.text(alphabet="ab.,'- \n\u00a0éİ橋🌉1", min_size=1, max_size=40)
 
 @given(TEXTS, st.data())
 def test_any_span_of_any_text_is_covered(context, data):
-    words = QuestionWords(text_of())
     start = data.draw(st.integers(0, len(context) - 1))
     answer = context[start : data.draw(st.integers(start + 1, len(context)))]
     if not answer.strip():
         return
-    found = words.locate(Question("?", context, "", (Reference(answer, start),)))
+    found = words_of().locate(Question("?", context, "", (Reference(answer, start),)))
     ((first, last),) = found.spans
     assert 0 <= first <= last < len(found.context.words)
     at, behind = found.context.starts[first], found.context.ends[last]

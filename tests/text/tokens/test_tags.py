@@ -9,7 +9,8 @@ import pytest
 import spacy
 from spacy.lang.en.examples import sentences
 
-from cluster.config.schema import Data, Lstm, Recipe, Text
+from cluster.config.models import Lstm
+from cluster.config.schema import Data, Recipe, Text
 from cluster.data.shards import ShardReader
 from cluster.errors import DataError, RecipeError
 from cluster.prepare import prepare

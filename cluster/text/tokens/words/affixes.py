@@ -7,10 +7,11 @@ same matches in a tenth of the time.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cluster.text.tokens.words import reach
-from cluster.text.tokens.words.reach import ALL, UNIVERSE
+from cluster.text.tokens.words.reach import ALL, UNIVERSE, Texts
 
 
 def never(_: str) -> Any:
@@ -19,6 +20,7 @@ def never(_: str) -> Any:
 
 
 Search = Callable[[str], Any]
+End = Callable[[re.Pattern[str]], int]
 
 
 class Affixes:
@@ -44,13 +46,16 @@ class Affixes:
 class _ByEnd(dict[str, Search]):
     """Searches that find what `search` finds at a text's end, by the character that stands there."""
 
-    def __init__(self, search: Search, alphabet: int, end: Callable[[re.Pattern[str], int], int]) -> None:
+    def __init__(self, search: Search, alphabet: int, end: End) -> None:
         self._search, self._alternatives = search, list[tuple[str, int]]()
         pattern = pattern_of(search)
         self._flags = 0
         if pattern is not None and alphabet != ALL:
             self._flags = pattern.flags
-            self._alternatives = [(one.pattern, end(one, alphabet)) for one in reach.alternatives(pattern)]
+            texts = Texts(alphabet)
+            self._alternatives = [
+                (one.pattern, ends) for one, ends in _ends(pattern, end) if reach.may_match(one, texts)
+            ]
 
     def __missing__(self, character: str) -> Search:
         search = self._search
@@ -62,6 +67,12 @@ class _ByEnd(dict[str, Search]):
         return search
 
 
+@lru_cache(maxsize=8)
+def _ends(pattern: re.Pattern[str], end: End) -> list[tuple[re.Pattern[str], int]]:
+    """The alternatives of a pattern, and what stands at the end of what each matches."""
+    return [(one, end(one)) for one in reach.alternatives(pattern)]
+
+
 def pattern_of(search: Search) -> re.Pattern[str] | None:
     """The regular expression that does the searching; None if something else does."""
     pattern = getattr(search, "__self__", None)
@@ -70,4 +81,4 @@ def pattern_of(search: Search) -> re.Pattern[str] | None:
 
 def letters_of(characters: int) -> str:
     """The characters of a set."""
-    return "".join(chr(code) for code in range(UNIVERSE) if characters >> code & 1)
+    return "".join([chr(code) for code, bit in enumerate(bin(characters)[:1:-1]) if bit == "1"])

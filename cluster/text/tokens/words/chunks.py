@@ -19,7 +19,7 @@ Words = npt.NDArray[np.uint32]
 class ChunkTokens(Protocol):
     """What knows the tokens of chunks, and of texts that chunks do not tell all about."""
 
-    def numbers(self, chunks: Sequence[str]) -> list[int]:
+    def numbers(self, chunks: Sequence[str]) -> Ints:
         """A number for each chunk."""
 
     def words(self, numbers: Ints) -> tuple[Words, Ints]:
@@ -52,7 +52,7 @@ def number_chunks(texts: Sequence[str], known: ChunkTokens, limit: int) -> tuple
     whole_B = _seen_whole(texts, known, numbers, chunks_C, counts_B)
     if whole_B.any():  # a text seen whole becomes one chunk of its own
         first = len(numbers)
-        numbers += [known.whole(texts[i]) for i in np.flatnonzero(whole_B).tolist()]
+        numbers = np.append(numbers, [known.whole(texts[i]) for i in np.flatnonzero(whole_B).tolist()])
         chunks_C = chunks_C[np.repeat(~whole_B, counts_B)]
         counts_B = np.where(whole_B, 0, counts_B)
         where = (np.cumsum(counts_B) - counts_B)[whole_B]
@@ -106,12 +106,11 @@ def holds_plain_space_alone(data: npt.NDArray[np.uint8]) -> bool:
 
 
 def _seen_whole(
-    texts: Sequence[str], known: ChunkTokens, numbers: Sequence[int], chunks_C: Places, counts_B: Ints
+    texts: Sequence[str], known: ChunkTokens, numbers: Ints, chunks_C: Places, counts_B: Ints
 ) -> npt.NDArray[np.bool_]:
     """Which texts must be seen whole."""
     whole_B = np.zeros(len(texts), dtype=np.bool_)
-    hiding = known.hiding
-    hiding_D = np.fromiter(map(hiding.__contains__, numbers), dtype=np.bool_, count=len(numbers))
+    hiding_D = np.isin(numbers, list(known.hiding))
     if hiding_D.any():
         ends_B = np.cumsum(counts_B)
         places = np.flatnonzero(hiding_D[chunks_C])
@@ -121,9 +120,9 @@ def _seen_whole(
         for place, text, first, last in zip(
             *(one.tolist() for one in (places, of_place, at_start, at_end)), strict=True
         ):
-            before = None if first else numbers[chunks_C[place - 1]]
-            behind = None if last else numbers[chunks_C[place + 1]]
-            case = before, numbers[chunks_C[place]], behind
+            before = None if first else int(numbers[chunks_C[place - 1]])
+            behind = None if last else int(numbers[chunks_C[place + 1]])
+            case = before, int(numbers[chunks_C[place]]), behind
             if case not in asked:
                 asked[case] = known.depends(*case)
             whole_B[text] |= asked[case]
@@ -131,10 +130,10 @@ def _seen_whole(
     return whole_B if spaced is None else whole_B | np.array(spaced, dtype=np.bool_)
 
 
-def _words(known: ChunkTokens, numbers: Sequence[int]) -> tuple[Words, list[str], Ints]:
+def _words(known: ChunkTokens, numbers: Ints) -> tuple[Words, list[str], Ints]:
     """The words of all distinct chunks as numbers, one chunk after the other; the words in the order of their
     appearance there; and how many each chunk has."""
-    words, counts_D = known.words(np.array(numbers, dtype=np.int64))
+    words, counts_D = known.words(numbers)
     kept = words != 0
     if not kept.all():
         of_chunk = np.repeat(np.arange(len(numbers)), counts_D)[kept]
@@ -164,4 +163,4 @@ def _by_appearance(tokens_N: Words, words: Sequence[str]) -> tuple[Words, list[s
     order = appear[np.argsort(first_W[appear])]
     renumbered = np.zeros(len(words), dtype=np.uint32)
     renumbered[order] = np.arange(order.size, dtype=np.uint32)
-    return renumbered[tokens_N], [words[number] for number in order.tolist()]
+    return renumbered[tokens_N], list(map(words.__getitem__, order.tolist()))

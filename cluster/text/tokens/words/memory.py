@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from cluster.text.tokens.words.splitting import Places, Split
 
 Chunks = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
+UNKNOWN = -1
+"""In a chunk's number's place."""
 
 
 class Names:
@@ -56,9 +58,9 @@ class Memory:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def find(self, chunks: Iterable[str]) -> list[int | None]:
-        """The number of each chunk; None for one that was never kept."""
-        return list(map(self._chunks.get, chunks))
+    def find(self, chunks: Sequence[str]) -> Chunks:
+        """The number of each chunk; `UNKNOWN` for one that was never kept."""
+        return np.fromiter(map(self._chunks.get, chunks, repeat(UNKNOWN)), dtype=np.int64, count=len(chunks))
 
     def keep(self, split: Split) -> int:
         """Chunks that are not known yet; the number of the first, from which the others count on."""
@@ -98,11 +100,10 @@ class Memory:
     def words(self, numbers: Chunks) -> tuple[Words, Chunks]:
         """The words that the tokens of these chunks become, one chunk after the other, as numbers in `names`, those
         left out as 0; and how many each chunk has."""
-        counts = np.array(self._counts, dtype=np.int64)[numbers]
-        starts = np.array(self._starts, dtype=np.int64)[numbers]
+        counts, starts = (_seen(one)[numbers].astype(np.int64) for one in (self._counts, self._starts))
         ends = np.cumsum(counts)
         places = np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if ends.size else 0)
-        return np.array(self._words_of, dtype=np.uint32)[np.array(self._tokens, dtype=np.int32)[places]], counts
+        return _seen(self._words_of)[_seen(self._tokens)[places]], counts
 
     @property
     def names(self) -> Sequence[str]:
@@ -117,3 +118,8 @@ class Memory:
         numbers = np.array(self._names.of(tokens), dtype=np.uint32)
         self._tokens.frombytes(numbers[which].tobytes())
         self._words_of.extend(self._words.of(self._become(self._names.names[known:])))
+
+
+def _seen(numbers: "array[int]") -> Words:
+    """Without a copy; they cannot grow as long as someone holds this."""
+    return np.frombuffer(numbers, dtype=np.uint32)

@@ -51,15 +51,15 @@ def asked(pattern: re.Pattern[str], texts: Texts) -> set[int]:
     return set(_asked(_parsed(pattern), texts))
 
 
-def first(pattern: re.Pattern[str], characters: int) -> int:
-    """What a match at a text's beginning may begin with, if the text is made of `characters`: all, if the pattern may
-    also match elsewhere or match nothing."""
-    return _edge(pattern, characters, codes.AT_BEGINNING, 1)
+def first(pattern: re.Pattern[str]) -> int:
+    """What a match at a text's beginning may begin with: all, if the pattern may also match elsewhere or match
+    nothing."""
+    return _edge(pattern, codes.AT_BEGINNING, 1)
 
 
-def last(pattern: re.Pattern[str], characters: int) -> int:
+def last(pattern: re.Pattern[str]) -> int:
     """What a match at a text's end may end with, likewise."""
-    return _edge(pattern, characters, codes.AT_END, -1)
+    return _edge(pattern, codes.AT_END, -1)
 
 
 def needed(pattern: re.Pattern[str], characters: int) -> int:
@@ -262,30 +262,28 @@ def _needed(nodes: Sequence[Any], characters: int) -> int:
     return found
 
 
-def _edge(pattern: re.Pattern[str], characters: int, anchor: Any, step: int) -> int:
+def _edge(pattern: re.Pattern[str], anchor: Any, step: int) -> int:
     if pattern.flags & (UNFOLLOWED | re.MULTILINE):
         return ALL
     try:
-        return _taken_first(list(_parsed(pattern))[::step], characters, anchor, step, False)
+        return _taken_first(list(_parsed(pattern))[::step], anchor, step, False)
     except Unclear:
         return ALL
 
 
-def _taken_first(nodes: Sequence[Any], characters: int, anchor: Any, step: int, anchored: bool) -> int:
+def _taken_first(nodes: Sequence[Any], anchor: Any, step: int, anchored: bool) -> int:
     """What the first of the nodes to take a character may take, behind an anchor; nodes as they are met at `step`."""
-    if not _all(nodes, Texts(characters)):
-        return 0
     if not nodes:
         raise Unclear("a match of nothing")
     (kind, value), rest = nodes[0], nodes[1:]
 
     def then(inner: Iterable[Any]) -> int:
-        return _taken_first([*list(inner)[::step], *rest], characters, anchor, step, anchored)
+        return _taken_first([*list(inner)[::step], *rest], anchor, step, anchored)
 
     if kind in (codes.ASSERT, codes.ASSERT_NOT):
         return then(())
     if kind is codes.AT and value is anchor:
-        return _taken_first(rest, characters, anchor, step, True)
+        return _taken_first(rest, anchor, step, True)
     if kind in (codes.LITERAL, codes.NOT_LITERAL, codes.IN) and anchored:
         return _set(kind, value)
     if kind is codes.BRANCH:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
+
+import numpy as np
 
 from cluster.config.schema import Text
 from cluster.errors import RecipeError
@@ -18,7 +20,7 @@ from cluster.text.tokens.found import Found, Tokens, encodable
 from cluster.text.tokens.numbering import MOST_CHUNKS, Numbered, number_each
 from cluster.text.tokens.words.chunks import number_chunks
 from cluster.text.tokens.words.last_pass import LastPass
-from cluster.text.tokens.words.memory import Chunks, Memory, Words
+from cluster.text.tokens.words.memory import UNKNOWN, Chunks, Memory, Words
 from cluster.text.tokens.words.rules import Splits, rules_of
 
 # From so many texts on, arrays are faster than a look-up for each chunk of each text.
@@ -54,7 +56,7 @@ class Tokenizer:
             return self._forms(self._by_spacy(text))
         text = encodable(text)
         chunks = text.split()
-        numbers = self.numbers(chunks)
+        numbers = self.numbers(chunks).tolist()
         spaced = self._rules[1].spaced
         if (spaced and spaced.search(text)) or not self._hiding.keys().isdisjoint(numbers):
             return self._forms(self._whole(text))
@@ -68,20 +70,21 @@ class Tokenizer:
         """The texts' tokens as numbers, cut to `limit`, and the words that they are; see `numbering.number`."""
         if self._rules is None or len(texts) < TEXTS_FOR_COLUMNS:
             return number_each(self.each(texts), limit)
-        return number_chunks([encodable(text) for text in texts], self, limit)
+        plain = [text if text.isascii() else encodable(text) for text in texts]
+        return number_chunks(plain, self, limit)
 
-    def numbers(self, chunks: Sequence[str]) -> list[int]:
+    def numbers(self, chunks: Sequence[str]) -> Chunks:
         """The number of each chunk. Forgets all chunks first if too many are known."""
         if len(self._memory) >= self._most_chunks:
             self._start()
         found = self._memory.find(chunks)
-        if None in found:
-            new = [place for place, number in enumerate(found) if number is None]
+        new = np.flatnonzero(found == UNKNOWN)
+        if new.size:
+            unknown = list(map(chunks.__getitem__, new.tolist()))
             with _no_collection():
-                self._learn(list(dict.fromkeys([chunks[place] for place in new])))
-            for place, number in zip(new, self._memory.find([chunks[place] for place in new]), strict=True):
-                found[place] = number
-        return cast(list[int], found)
+                self._learn(list(dict.fromkeys(unknown)))
+            found[new] = self._memory.find(unknown)
+        return found
 
     def words(self, numbers: Chunks) -> tuple[Words, Chunks]:
         """The words of these chunks, as numbers; see `Memory.words`."""
@@ -151,8 +154,7 @@ class Tokenizer:
         return self._memory.tokens(number) if hidden is None else hidden.tokens
 
     def _raw_of_chunk(self, chunk: str) -> Tokens:
-        (number,) = self._memory.find([chunk])
-        assert number is not None
+        (number,) = self._memory.find([chunk]).tolist()
         return self._raw(number)
 
     def _by_spacy(self, text: str) -> list[str]:

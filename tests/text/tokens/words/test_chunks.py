@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.tokenizer import Tokenizer as SpacyTokenizer
 
 from cluster.config.schema import Text
 from cluster.text.tokens.numbering import number, number_each
@@ -18,11 +22,23 @@ PIECES = (
 )  # fmt: skip
 pieces = st.sampled_from(PIECES) | st.text(max_size=6) | st.sampled_from([" ", "\t", "\n", ""])
 documents = st.lists(pieces, max_size=12).map("".join)
+SPARING = Text(stop_words="drop", punctuation="drop", lower=False)
 
 
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Tokenizer]:
     return {language: Tokenizer(Text(language=language)) for language in LANGUAGES}
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[str, SpacyTokenizer]:
+    return {language: spacy.blank(language).tokenizer for language in LANGUAGES}
+
+
+@pytest.fixture(scope="module")
+def sparing() -> Tokenizer:
+    """Leaves out stop words and punctuation."""
+    return Tokenizer(SPARING)
 
 
 def padded_to_arrays(texts: list[str]) -> list[str]:
@@ -33,14 +49,17 @@ def padded_to_arrays(texts: list[str]) -> list[str]:
 @given(texts=st.lists(documents, min_size=1, max_size=8), limit=st.sampled_from([1, 3, 1000]))
 @settings(max_examples=60, deadline=None)
 def test_arrays_give_the_very_tokens_of_spacy(
-    tokenizers: dict[str, Tokenizer], language: str, texts: list[str], limit: int
+    tokenizers: dict[str, Tokenizer],
+    references: dict[str, SpacyTokenizer],
+    language: str,
+    texts: list[str],
+    limit: int,
 ) -> None:
     texts = padded_to_arrays(texts)
     numbered, words = number(texts, tokenizers[language], Text(language=language, max_tokens=limit))
-    plain = spacy.blank(language).tokenizer
     found = []
     for text in texts:
-        tokens = plain(text.encode("utf-8", "replace").decode())
+        tokens = references[language](text.encode("utf-8", "replace").decode())
         found.append(([token.text.lower() for token in tokens if not token.text.isspace()], b""))
     expected, expected_words = number_each(found, limit)
     assert words == expected_words
@@ -51,12 +70,10 @@ def test_arrays_give_the_very_tokens_of_spacy(
 
 @given(texts=st.lists(documents, min_size=1, max_size=8), limit=st.sampled_from([2, 1000]))
 @settings(max_examples=30, deadline=None)
-def test_stop_words_and_punctuation_are_left_out_alike(texts: list[str], limit: int) -> None:
-    text = Text(stop_words="drop", punctuation="drop", lower=False, max_tokens=limit)
-    tokenizer = Tokenizer(text)
+def test_stop_words_and_punctuation_are_left_out_alike(sparing: Tokenizer, texts: list[str], limit: int) -> None:
     texts = padded_to_arrays([*texts, "The cat, and the dog!"])
-    numbered, words = number(texts, tokenizer, text)
-    expected, expected_words = number_each(tokenizer.each(texts), limit)
+    numbered, words = number(texts, sparing, replace(SPARING, max_tokens=limit))
+    expected, expected_words = number_each(sparing.each(texts), limit)
     assert words == expected_words
     assert np.array_equal(numbered.tokens_N, expected.tokens_N)
     assert np.array_equal(numbered.lengths_B, expected.lengths_B)
@@ -86,11 +103,24 @@ def test_a_spacy_that_splits_otherwise_is_asked_itself(monkeypatch: pytest.Monke
 
 
 def test_white_space_that_is_not_plain_is_seen_wherever_it_stands() -> None:
-    for code in [*range(0xD800), *range(0xE000, 0x30000)]:
+    for code in range(0x3100):
         letter = chr(code)
         plain = not letter.isspace() or letter in " \t\n\v\f\r"
         for text in (letter, f"a{letter}", f"{letter}é“"):
-            assert holds_plain_space_alone(np.frombuffer(text.encode(), dtype=np.uint8)) == plain, (text, code)
+            assert holds_plain_space_alone(utf_8(text)) == plain, (text, code)
+
+
+def test_no_letter_is_taken_for_white_space() -> None:
+    """All behind the last that is white space, many at once."""
+    for first in (*range(0x3100, 0xD800, 0x100), *range(0xE000, 0x30000, 0x100)):
+        letters = "".join(map(chr, range(first, first + 0x100)))
+        assert not any(map(str.isspace, letters))
+        for between in ("", "a", "é“"):
+            assert holds_plain_space_alone(utf_8(between.join(letters))), (first, between)
+
+
+def utf_8(text: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 def test_plain_white_space_is_split_as_the_other_kinds_are() -> None:
