@@ -53,6 +53,12 @@ def exported(tuned, tmp_path_factory):
     return model.eval(), transformers.AutoTokenizer.from_pretrained(str(folder))
 
 
+def as_learned(text, tokenizer, mark):
+    """A text as the run's documents were laid out: a mark before it, and nothing behind it."""
+    ids = torch.tensor([[mark, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
 def test_it_is_scored(tuned):
     family, run = tuned
     scores = json.loads((run / "evaluation.json").read_text())
@@ -69,12 +75,12 @@ def test_it_writes_or_fills_in_what_the_exported_one_does(tuned, exported):
         ours = "".join(speaker.continued("the warm", Sampling(temperature=0.0, most_tokens=NEW_TOKENS)))
         special = speaker.encoder.pieces.kept.special
         never = [[one] for one in {special["pad"], special["unknown"]} - {special["mark"]}] or None
-        asked = tokenizer("the warm", return_tensors="pt")
+        asked = as_learned("the warm", tokenizer, special["mark"])
         ended_by = {"max_new_tokens": NEW_TOKENS, "eos_token_id": special["mark"]}
         said = model.generate(**asked, **ended_by, do_sample=False, bad_words_ids=never)[0]
         assert ours.strip() and "the warm" + ours == tokenizer.decode(said, skip_special_tokens=True)
         return
-    asked = tokenizer(f"the warm {tokenizer.mask_token} and a story", return_tensors="pt")
+    asked = as_learned(f"the warm {tokenizer.mask_token} and a story", tokenizer, tokenizer.cls_token_id)
     missing = asked["input_ids"] == tokenizer.mask_token_id
     with torch.no_grad():
         scores = model(**asked).logits[missing][0]
