@@ -4,9 +4,6 @@ The layout is `manifest.py`'s; `writing.py` made it. Letters: N documents of a s
 T tokens of its longest.
 """
 
-import mmap
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -24,19 +21,17 @@ from cluster.data.manifest import (
     open_prepared,
     token_type,
 )
+from cluster.data.mapped import Joined, MappedShards, mapped_file
 from cluster.errors import DataError
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
 Types = Mapping[str, np.dtype[Any]]
 TARGETS: Types = {"targets": np.dtype(TARGET_TYPE)}
-# Python's mmap keeps a descriptor open for each mapping; a common limit is 1,024 for the whole process.
-MOST_MAPPED_SHARDS = 256
 # Documents of so many tokens are copied sooner one by one (1 us each) than by each token's place (2 to 5 ns each).
 LONG_DOCUMENT = 256
-# So many rows of one shard are copied sooner together (5 us a shard) than one by one.
-ROWS_WORTH_WINDOWS = 5
-
+# Each thread that gathers keeps so many shards open, which hold 8.6 billion tokens.
+MOST_JOINED = 128
 
 Rows = tuple[Array, npt.NDArray[np.uint32], Array | None]
 """Padded documents: tokens [B, T], lengths [B], tags or affixes [B, T] if there are any."""
@@ -124,17 +119,16 @@ class ShardReader:
         self._blocks = Blocks(folder, _columns_of(entry) | {"files": self.manifest.extra_files})
         for whole in ("lengths", "labels", "files"):
             self._blocks.mark_whole(whole)
-        self.lengths: npt.NDArray[np.uint32] = _mapped(folder, entry.columns["lengths"])
-        self.labels = _mapped(folder, entry.columns["labels"])
+        self.lengths: npt.NDArray[np.uint32] = mapped_file(folder, entry.columns["lengths"])
+        self.labels = mapped_file(folder, entry.columns["labels"])
         """i32 [N] (classify), f64 [N] (regress), u8 [N, C] (multilabel), u32 [N], words with a label (tag), tokens
         before the context (answer), bytes of the texts (language), or tokens to be written (rewrite)."""
         if self.manifest.task == "multilabel":
             self.labels = self.labels.reshape(self.documents, len(self.manifest.labels))
-        self._sources: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["source"])
-        self._offsets: npt.NDArray[np.uint64] = _mapped(folder, entry.columns["offsets"])
+        self._sources: npt.NDArray[np.uint64] = mapped_file(folder, entry.columns["source"])
+        self._offsets: npt.NDArray[np.uint64] = mapped_file(folder, entry.columns["offsets"])
         self._shard_starts: Ids = np.cumsum([0, *(shard.tokens.count for shard in entry.shards)], dtype=np.int64)
-        self._maps: OrderedDict[str, Array] = OrderedDict()
-        self._lock = threading.Lock()
+        self._maps = MappedShards(folder, entry.shards)
         if self.documents:
             self._blocks.mark("offsets", np.array([self.documents - 1]))
             if int(self._offsets[-1]) + int(self.lengths[-1]) != self.tokens:
@@ -289,8 +283,8 @@ class ShardReader:
         `spans`, with so many spans each.
 
         Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
-        window that reaches past the end of its shard is not there: such rows are copied one by one. Where each row is
-        to be had is found for all batches at once.
+        window that reaches past the end of its shard is not there: such rows are copied one by one, as are those of
+        more shards than are joined. Where each row is to be had is found for all batches at once.
         """
         starts, lengths, shard_of, room = spans
         ends = np.cumsum(counts)
@@ -298,40 +292,26 @@ class ShardReader:
         widths = np.zeros(len(counts), dtype=np.int64)
         np.maximum.at(widths, batch_of, lengths)
         local = starts - self._shard_starts[shard_of]
-        shards = len(self._entry.shards)
-        # Rows of one batch and shard stand together in `order`; behind them those of the batch that have no window.
-        piece_of = batch_of * (shards + 1) + np.where(room >= widths[batch_of], shard_of, shards)
-        order = piece_of.argsort(kind="stable")
-        cuts = np.concatenate([[0], np.diff(piece_of[order]).nonzero()[0] + 1, [len(order)]]) if len(order) else [0]
-        pieces = piece_of[order[cuts[:-1]]].tolist()
-        at = 0
-        for batch, (count, end, width) in enumerate(zip(counts, ends.tolist(), widths.tolist(), strict=True)):
-            first, found, alone = end - count, list[Array](), list[Ids]()
-            while at < len(pieces) and pieces[at] // (shards + 1) == batch:
-                here, shard = order[cuts[at] : cuts[at + 1]], pieces[at] % (shards + 1)
-                at += 1
-                if shard < shards and len(here) == count:
-                    found = [self._windows(shard, column, width)[local[first:end]] for column in types]
-                    break
-                found = found or [np.empty((count, width), dtype=dtype) for dtype in types.values()]
-                if shard == shards or len(here) < ROWS_WORTH_WINDOWS:
-                    alone.append(here)
-                    continue
-                for column, rows in zip(types, found, strict=True):
-                    rows[here - first] = self._windows(shard, column, width)[local[here]]
-            found = found or [np.empty((count, width), dtype=dtype) for dtype in types.values()]
-            if alone:
-                rest = np.concatenate(alone)
+        windowed = room >= np.maximum(widths, 1)[batch_of]
+        shards = _distinct(shard_of[windowed])[:MOST_JOINED]
+        windowed &= shard_of <= max(shards, default=-1)
+        joined, places = [], []
+        for column in types if shards else ():
+            joined.append(Joined({shard: self._maps.array(shard, column) for shard in shards}))
+            places.append(joined[-1].places(shard_of, local))
+        for count, end, width in zip(counts, ends.tolist(), widths.tolist(), strict=True):
+            here = slice(end - count, end)
+            if joined and windowed[here].all():
+                found = [one.windows(at[here], width) for one, at in zip(joined, places, strict=True)]
+            else:
+                found = [np.empty((count, width), dtype=dtype) for dtype in types.values()]
+                whole, alone = windowed[here].nonzero()[0], (~windowed[here]).nonzero()[0]
+                for rows, one, at in zip(found, joined, places, strict=bool(joined)):
+                    rows[whole] = one.windows(at[here][whole], width)
                 flat = {column: rows.reshape(-1) for column, rows in zip(types, found, strict=True)}
-                self._copy_each(spans.part(rest), flat, (rest - first) * width)
-            _clear_tails(found, lengths[first:end], width)
+                self._copy_each(spans.part(alone + here.start), flat, alone * width)
+            _clear_tails(found, lengths[here], width)
             yield found
-
-    def _windows(self, shard: int, column: str, width: int) -> Array:
-        """Every window of a shard, one for each token it can begin at: a view, nothing is copied."""
-        array = self._map(shard, column)
-        shape, strides = (array.size - width + 1, width), (array.itemsize, array.itemsize)
-        return np.ndarray(shape, array.dtype, buffer=array, strides=strides)
 
     def _copy_each(self, spans: _Spans, found: Mapping[str, Array], targets: Ids) -> None:
         """Copy each span, across shards if need be, to its place in flat arrays, by column."""
@@ -342,7 +322,7 @@ class ShardReader:
         for shard, start, room, length, target in zip(*columns, strict=True):
             while length:
                 if shard != mapped:
-                    mapped, arrays = shard, [self._map(shard, column) for column in found]
+                    mapped, arrays = shard, [self._maps.array(shard, column) for column in found]
                 size = min(length, room)
                 for into, array in zip(found.values(), arrays, strict=True):
                     into[target : target + size] = array[start : start + size]
@@ -355,7 +335,7 @@ class ShardReader:
         if len(shards) == 1:  # nothing else stands between the documents
             places = _ranges(spans.starts - self._shard_starts[shards[0]], spans.lengths)
             for column, array in found.items():
-                array[:] = self._map(shards[0], column).take(places)
+                array[:] = self._maps.array(shards[0], column).take(places)
             return
         for shard in shards:
             here = (spans.shard_of == shard).nonzero()[0]
@@ -363,21 +343,7 @@ class ShardReader:
             places = _ranges(spans.starts[here] - self._shard_starts[shard], lengths)
             into = _ranges(targets[here], lengths)
             for column, array in found.items():
-                array[into] = self._map(shard, column).take(places)
-
-    def _map(self, shard: int, column: str) -> Array:
-        """A column of a shard: its tokens, what stands beside them, their labels."""
-        entry = self._entry.shards[shard]
-        file = {"tokens": entry.tokens, "beside": entry.beside, "targets": entry.targets}[column]
-        assert file is not None
-        with self._lock:
-            if file.name in self._maps:
-                self._maps.move_to_end(file.name)
-                return self._maps[file.name]
-            array = self._maps[file.name] = _mapped(self._folder, file)
-            if len(self._maps) > MOST_MAPPED_SHARDS:
-                self._maps.popitem(last=False)  # unmapped when the last gather that uses it is done
-            return array
+                array[into] = self._maps.array(shard, column).take(places)
 
 
 def _columns_of(split: SplitEntry) -> dict[str, Sequence[FileEntry]]:
@@ -421,11 +387,3 @@ def _ranges(starts: Ids, lengths: npt.NDArray[Any]) -> Ids:
     places: Ids = np.repeat(starts - (ends - lengths), lengths)
     places += np.arange(places.size, dtype=np.int64)
     return places
-
-
-def _mapped(folder: Path, entry: FileEntry) -> Array:
-    """A read-only array over the file; a plain ndarray, which slices faster than np.memmap."""
-    if entry.count == 0:
-        return np.empty(0, dtype=entry.dtype)
-    with open(checked_file(folder, entry), "rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), entry.bytes, access=mmap.ACCESS_READ), dtype=entry.dtype)

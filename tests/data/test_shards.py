@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.data import shards
+from cluster.data import mapped, shards
 from cluster.data.manifest import open_prepared, write_manifest
 from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
@@ -48,15 +48,15 @@ STORED = {"bag": np.float32, "sequence": np.uint8}
     st.sampled_from([("bag", ()), ("sequence", ()), ("sequence", ("ADJ", "NOUN"))]),
     st.sampled_from([1, 7, 1 << 26]),
     st.integers(1, 4),
-    st.sampled_from([0, 5, 1 << 20]),
+    st.sampled_from([0, 1, 128]),
     st.sampled_from([0, 256]),
     st.data(),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_was_written_is_read(
-    tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, windows, long, data
+    tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, joined, long, data
 ):
-    """However it is copied: rows in windows or one by one, flat tokens by documents or by places."""
+    """However it is copied: rows in windows of all, one or no shards, flat tokens by documents or by places."""
     folder = tmp_path_factory.mktemp("prepared")
     layout, tags = layout_and_tags
     options = {"rows": rows, "layout": layout, "tags": tags, "shard_tokens": shard_tokens, "pieces": pieces}
@@ -64,7 +64,7 @@ def test_what_was_written_is_read(
     verify(folder)
     reader = ShardReader(folder, "train")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "ROWS_WORTH_WINDOWS", windows)
+        patch.setattr(shards, "MOST_JOINED", joined)
         patch.setattr(shards, "LONG_DOCUMENT", long)
         check_reading(reader, documents, beside, labels, sources, data)
 
@@ -110,7 +110,7 @@ def test_what_lies_behind_a_document_in_memory_is_never_seen(tmp_path, monkeypat
     """It may be no number, which stays none however often it is multiplied by 0."""
     prepared(tmp_path, [1, 9, 1, 9], layout="bag", shard_tokens=9)
     reader = ShardReader(tmp_path, "train")
-    monkeypatch.setattr(shards, "ROWS_WORTH_WINDOWS", 1 << 20)  # row by row, into memory as it comes
+    monkeypatch.setattr(shards, "MOST_JOINED", 0)  # row by row, into memory as it comes
     monkeypatch.setattr(shards.np, "empty", lambda shape, dtype=float: np.full(shape, 255).astype(dtype) * np.nan
                         if np.dtype(dtype).kind == "f" else np.full(shape, 1).astype(dtype))  # fmt: skip
     _, lengths, weights = reader.padded(np.array([0, 1]))
@@ -281,7 +281,7 @@ def test_a_damaged_column_does_not_become_other_tokens(tmp_path, column, value):
 
 
 def test_open_files_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "MOST_MAPPED_SHARDS", 4)
+    monkeypatch.setattr(mapped, "MOST_MAPPED", 4)
     documents, *_ = prepared(tmp_path, [3] * 200, shard_tokens=3)
     before = open_files()
     reader = ShardReader(tmp_path, "train")
@@ -295,7 +295,7 @@ def open_files():
 
 
 def test_threads_share_a_reader(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "MOST_MAPPED_SHARDS", 2)
+    monkeypatch.setattr(mapped, "MOST_MAPPED", 2)
     documents, *_ = prepared(tmp_path, [3] * 60, shard_tokens=6)
     reader, wrong = ShardReader(tmp_path, "train"), []
 
