@@ -296,7 +296,7 @@ class StepLoader:
         share = deal(costs(micro_batches, self.lengths, padded), self.ranks)[self.rank]
         groups = fuse_share(share, micro_batches, self.lengths, self.fuse_tokens, padded)
         if groups:
-            documents_of = [np.concatenate([micro_batches[i] for i in group]) for group in groups]
+            documents_of = [_together([micro_batches[i] for i in group]) for group in groups]
             batches = self.gather.batches(documents_of, [group[0] for group in groups], step=planned.position.step)
         else:
             batches = [self.gather.batch(micro_batches[0][:1], 0, idle=True, step=planned.position.step)]
@@ -309,6 +309,10 @@ class StepLoader:
             tokens=int(self.gather.reader.sizes[documents].sum()),
         )
         return loaded, self.gather.sent()
+
+
+def _together(documents: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return documents[0] if len(documents) == 1 else np.concatenate(documents)
 
 
 def fuse_tokens(train: Train) -> int:

@@ -107,7 +107,8 @@ def _bags(
     marks = _marks(encoder)
     found = []
     for ids in _pieces(reader.lengths):
-        tokens_N, lengths_B, beside_N = reader.flat(ids)
+        tokens_N, lengths, beside_N = reader.flat(ids)
+        lengths_B = lengths.astype(np.uint32)
         reader.settle()
         if tokens_N.size and int(tokens_N.max()) >= encoder.rows:
             raise DataError(

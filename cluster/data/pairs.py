@@ -79,7 +79,7 @@ class Pairs:
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
         return self._reader.padded_each(ids, counts)
 
-    def flat(self, ids: Ids) -> tuple[Array, Lengths, Array | None]:
+    def flat(self, ids: Ids) -> Rows:
         return self._reader.flat(ids)
 
     def packed(self, ids: Ids) -> Packed:

@@ -35,7 +35,7 @@ class Sequences:
         self.lengths: npt.NDArray[np.uint32] = np.full(self.documents, length, dtype=np.uint32)
         self.lengths[-1] = reader.tokens - (self.documents - 1) * length
         # One number in memory, however many sequences there are.
-        self.labels: Array = np.broadcast_to(np.int32(0), (self.documents,))
+        self.labels: Array = np.broadcast_to(np.int64(0), (self.documents,))
         """All 0: what a language model is to say stands in the tokens."""
 
     @property
@@ -58,27 +58,29 @@ class Sequences:
         self._reader.settle()
 
     def padded(self, ids: Ids) -> Rows:
-        """Tokens [B, L] in the stored type, zero behind the last sequence's end; lengths u32 [B]; tags u8 [B, L], if
+        """Tokens [B, L] in the stored type, zero behind the last sequence's end; lengths i64 [B]; tags u8 [B, L], if
         there are any.
 
         Raises IndexError for an id that is no sequence's.
         """
         starts = self._starts(ids)
-        lengths = self.lengths[ids]
-        tokens, tags = self._reader.stretches(starts, lengths.astype(np.int64))
+        lengths: Ids = self.lengths[ids].astype(np.int64)
+        tokens, tags = self._reader.stretches(starts, lengths)
         return tokens, lengths, tags
 
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
         """The same of several batches, one after the other in `ids`, with so many sequences each."""
         tokens, lengths, tags = self.padded(ids)
-        first = 0
+        first, width = 0, self._length
+        short = bool(lengths.min(initial=width) < width)  # the last sequence is among them
         for count in counts:
             here = slice(first, first + count)
-            width = int(lengths[here].max(initial=0))
+            if short:
+                width = int(lengths[here].max(initial=0))
             yield tokens[here, :width], lengths[here], None if tags is None else tags[here, :width]
             first += count
 
-    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+    def flat(self, ids: Ids) -> Rows:
         """The same, one sequence after the other without padding."""
         tokens, lengths, tags = self.padded(ids)
         inside = np.arange(tokens.shape[1]) < lengths[:, None]
@@ -91,7 +93,10 @@ class Sequences:
 
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
         """A 0 for each sequence of several batches."""
-        yield from (self.labels[:count] for count in counts)
+        zeros, first = np.zeros(len(ids), dtype=np.int64), 0
+        for count in counts:
+            yield zeros[first : first + count]
+            first += count
 
     def boundaries(self, ids: Ids) -> tuple[Ids, Ids]:
         """Where documents begin inside each sequence: places 0 to L - 1, ascending, one sequence after the other; and

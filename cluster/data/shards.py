@@ -33,8 +33,8 @@ LONG_DOCUMENT = 256
 # Each thread that gathers keeps so many shards open, which hold 8.6 billion tokens.
 MOST_JOINED = 128
 
-Rows = tuple[Array, npt.NDArray[np.uint32], Array | None]
-"""Padded documents: tokens [B, T], lengths [B], tags or affixes [B, T] if there are any."""
+Rows = tuple[Array, Ids, Array | None]
+"""Documents, padded: tokens [B, T], lengths [B], tags or affixes [B, T] if there are any; or flat, in one row [N]."""
 
 
 class Packed(NamedTuple):
@@ -82,7 +82,7 @@ class Reader(Protocol):
     def weighted(self) -> bool: ...
     def padded(self, ids: Ids) -> Rows: ...
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]: ...
-    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]: ...
+    def flat(self, ids: Ids) -> Rows: ...
     def packed(self, ids: Ids) -> Packed: ...
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]: ...
     @property
@@ -159,7 +159,7 @@ class ShardReader:
         return None if self.weighted else self.tokens
 
     def padded(self, ids: Ids) -> Rows:
-        """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end; lengths u32 [B]; the tags beside
+        """Tokens [B, T] in the stored type, zero (`<pad>`) behind each document's end; lengths i64 [B]; the tags beside
         the tokens, u8 [B, T], if there are any. The arrays are new at each call.
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
@@ -170,16 +170,22 @@ class ShardReader:
         """The same of several batches, one after the other in `ids`, with so many documents each: what there is to do
         once is done once for all of them."""
         spans = self._located(ids)
-        first = 0
+        lengths, first = spans.lengths.astype(np.int64), 0
         for count, rows in zip(counts, self._rows(spans, counts, self._types), strict=True):
-            yield rows[0], spans.lengths[first : first + count], rows[1] if len(rows) > 1 else None
+            yield rows[0], lengths[first : first + count], rows[1] if len(rows) > 1 else None
             first += count
 
     def labels_each(self, ids: Ids, counts: Sequence[int], packed: bool) -> Iterator[Array]:
         """What is to be predicted of several batches, one after the other in `ids`, with so many documents each: one
-        item a document, or (tag) `targets` of the tokens that `padded_each` or, if `packed`, `packed` gives."""
+        item a document, classes as i64, or (tag) `targets` of the tokens that `padded_each` or, if `packed`, `packed`
+        gives."""
         if not self.manifest.each_token:
-            yield from np.split(self.labels[ids], np.cumsum(counts)[:-1])
+            labels, first = self.labels[ids], 0
+            if labels.dtype.kind == "i":
+                labels = labels.astype(np.int64)
+            for count in counts:
+                yield labels[first : first + count]
+                first += count
             return
         spans = self._located(ids)
         self._blocks.mark("targets", spans.starts, spans.lengths)
@@ -195,15 +201,15 @@ class ShardReader:
         """The labels of the tokens that `flat` gives, u16 in the stored numbers. Only of a split that has them."""
         return next(self.labels_each(ids, [len(ids)], packed=True))
 
-    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
-        """Tokens of all documents one after the other, in the stored type; lengths u32 [B]; what stands beside the
+    def flat(self, ids: Ids) -> Rows:
+        """Tokens of all documents one after the other, in the stored type; lengths i64 [B]; what stands beside the
         tokens: their weights in a bag, their tags in a sequence that has them.
 
         Raises IndexError for an id outside the split, DataError if the columns do not fit the shards.
         """
         spans = self._located(ids)
         found = self._flat(spans, self._types)
-        return found[0], spans.lengths, found[1] if len(found) > 1 else None
+        return found[0], spans.lengths.astype(np.int64), found[1] if len(found) > 1 else None
 
     def packed(self, ids: Ids) -> Packed:
         """What `flat` gives, with the documents' boundaries. Raises what `flat` raises, and DataError for more tokens
@@ -357,7 +363,7 @@ def _columns_of(split: SplitEntry) -> dict[str, Sequence[FileEntry]]:
     return {**gathered, **{name: [file] for name, file in split.columns.items()}}
 
 
-def boundaries_of(lengths: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+def boundaries_of(lengths: Ids) -> npt.NDArray[np.int32]:
     """0 and the end of each document, [B + 1], of documents that stand one after the other. Raises DataError."""
     ends = np.cumsum(lengths, dtype=np.int64)
     if ends.size and ends[-1] > np.iinfo(np.int32).max:

@@ -174,13 +174,13 @@ class Windows:
     def padded_each(self, ids: Ids, counts: Sequence[int]) -> Iterator[Rows]:
         """Tokens, lengths and what stands beside the tokens of all windows of several batches."""
         for batch in self.asked(ids, counts, 0):
-            yield batch["tokens"], batch["lengths"].astype(np.uint32), batch["beside"]
+            yield batch["tokens"], batch["lengths"].astype(np.int64), batch["beside"]
 
     def padded(self, ids: Ids) -> Rows:
         """The same of one batch."""
         return next(self.padded_each(ids, [len(ids)]))
 
-    def flat(self, ids: Ids) -> tuple[Array, npt.NDArray[np.uint32], Array | None]:
+    def flat(self, ids: Ids) -> Rows:
         """The same, one window after the other without padding."""
         tokens, lengths, beside = self.padded(ids)
         inside = np.arange(tokens.shape[1]) < lengths[:, None]
