@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.text.tokens.found import Tokens
-from cluster.text.tokens.words.splitting import Places, Split
+from cluster.text.tokens.words.splitting import Split
 
 Chunks = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
@@ -47,7 +47,7 @@ class Memory:
         self._starts, self._counts, self._tokens, self._words_of = array("I"), array("I"), array("I"), array("I")
         self._names, self._words = Names(), Names()
         self._words.of([""])
-        self.keep(Split.of([""], [()]))
+        self.keep([""], Split.of([()]))
         tokens = sorted({token for mark in marks for token in mark if token})
         self.keep_text(tokens)  # so that they have the first numbers
         self._unmarked = len(tokens)
@@ -62,11 +62,11 @@ class Memory:
         """The number of each chunk; `UNKNOWN` for one that was never kept."""
         return np.fromiter(map(self._chunks.get, chunks, repeat(UNKNOWN)), dtype=np.int64, count=len(chunks))
 
-    def keep(self, split: Split) -> int:
-        """Chunks that are not known yet; the number of the first, from which the others count on."""
+    def keep(self, chunks: Sequence[str], split: Split) -> int:
+        """Distinct chunks that are not known yet; the number of the first, from which the others count on."""
         first = len(self)
-        self._add(split.tokens, split.which, split.counts)
-        self._chunks.update(zip(split.chunks, range(first, len(self)), strict=True))
+        self._add(split)
+        self._chunks.update(zip(chunks, range(first, len(self)), strict=True))
         return first
 
     def keep_other(self, chunk: str, tokens: Sequence[str]) -> int:
@@ -77,18 +77,21 @@ class Memory:
 
     def keep_text(self, tokens: Sequence[str]) -> int:
         """The tokens of a whole text, as of a chunk that nobody will look up; its number."""
-        self._add(tokens, np.arange(len(tokens)), np.array([len(tokens)]))
+        self._add(Split.of([tuple(tokens)]))
         return len(self) - 1
 
     def marked(self, first: int) -> list[int]:
         """The chunks from number `first` on in which one of the pairs of tokens stands that were named as marks."""
-        start = self._starts[first] if first < len(self) else len(self._tokens)
+        starts, counts = (np.array(one[first:], dtype=np.int64) for one in (self._starts, self._counts))
+        start = int(starts.min(initial=len(self._tokens)))
         tokens = np.minimum(np.array(self._tokens[start:], dtype=np.int64), self._unmarked)
         found = self._marks[tokens, self._unmarked]  # by itself
         found[:-1] |= self._marks[tokens[:-1], tokens[1:]]
         places = np.flatnonzero(found) + start
-        starts = np.array(self._starts[first:], dtype=np.int64)
-        chunks: list[int] = (np.unique(np.searchsorted(starts, places, side="right")) + first - 1).tolist()
+        some = np.flatnonzero(counts)
+        by_start = some[np.argsort(starts[some])]
+        within = np.searchsorted(starts[by_start], places, side="right") - 1
+        chunks: list[int] = (np.unique(by_start[within]) + first).tolist()
         return chunks
 
     def tokens(self, number: int) -> Tokens:
@@ -110,13 +113,16 @@ class Memory:
         """All words."""
         return self._words.names
 
-    def _add(self, tokens: Sequence[str], which: Places, counts: Places) -> None:
-        ends = np.cumsum(counts) + len(self._tokens)
-        self._starts.frombytes((ends - counts).astype(np.uint32).tobytes())
-        self._counts.frombytes(counts.astype(np.uint32).tobytes())
+    def _add(self, split: Split) -> None:
+        """The chunks get numbers in the order in which they were given, their tokens stand as they were split."""
+        starts = np.cumsum(split.counts) - split.counts + len(self._tokens)
+        for array_of, values in ((self._starts, starts), (self._counts, split.counts)):
+            as_given = np.empty(len(values), dtype=np.uint32)
+            as_given[split.places] = values
+            array_of.frombytes(as_given.tobytes())
         known = len(self._names.names)
-        numbers = np.array(self._names.of(tokens), dtype=np.uint32)
-        self._tokens.frombytes(numbers[which].tobytes())
+        numbers = np.array(self._names.of(split.tokens), dtype=np.uint32)
+        self._tokens.frombytes(numbers[split.which].tobytes())
         self._words_of.extend(self._words.of(self._become(self._names.names[known:])))
 
 

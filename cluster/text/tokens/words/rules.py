@@ -84,7 +84,7 @@ class _BySpacy:
     def __call__(self, chunks: Sequence[str]) -> Split:
         if len(self._twin.vocab.strings) > MOST_STRINGS:
             self._twin = _without_last_pass(self._make_tokenizer())
-        return Split.of(list(chunks), [_tokens(self._twin, chunk) for chunk in chunks])
+        return Split.of([_tokens(self._twin, chunk) for chunk in chunks])
 
 
 class _Gate:

@@ -151,6 +151,7 @@ class Shapes:
         plans, places, sizes = list[Places](), list[Places](), list[Places]()
         wholes: list[tuple[int, int, Search]] = []
         alone, kinds_alone = list[str](), list[int]()
+        places_shaped, places_alone = [order[:0]], [order[:0]]
         if len(self._plans.of_shape) >= MOST_PLANS:
             self._plans = _Plans()
         numbers, firsts = np.unique(kinds, return_index=True)
@@ -163,16 +164,19 @@ class Shapes:
             if kind is None or kind.classes is None:
                 alone += chosen
                 kinds_alone += [number] * len(chosen)
+                places_alone.append(order[first:last])
             else:
                 if kind.whole is not never:
                     wholes.append((len(shaped), len(shaped) + len(chosen), kind.whole))
                 shaped += chosen
+                places_shaped.append(order[first:last])
                 for found, into in zip(self._plans_of(chosen, number, kind), (plans, places, sizes), strict=True):
                     into.append(found)
+        one_by_one = self._one_by_one(alone, kinds_alone).of_those(np.concatenate(places_alone))
         if not shaped:
-            return self._one_by_one(alone, kinds_alone)
+            return one_by_one
         by_plans = self._by_plans(shaped, np.concatenate(plans), np.concatenate(places), np.concatenate(sizes), wholes)
-        return by_plans.then(self._one_by_one(alone, kinds_alone))
+        return by_plans.of_those(np.concatenate(places_shaped)).then(one_by_one)
 
     def _kinds_of(self, chunks: Sequence[str]) -> npt.NDArray[np.uint8]:
         """The kinds of characters of each chunk."""
@@ -251,22 +255,23 @@ class Shapes:
                 alone[chunk] |= any(whole(chunks[chunk][start:end]) for start, end in spans)
         counts = chosen.tokens_C
         if not alone.any():
-            return Split(chunks, tokens, which, counts)
+            return Split(np.arange(len(chunks)), tokens, which, counts)
         which, counts = which[np.repeat(~alone, counts)], counts[~alone]
         used = np.zeros(len(tokens), dtype=np.bool_)
         used[which] = True
         split = Split(
-            list(compress(chunks, (~alone).tolist())),
+            np.flatnonzero(~alone),
             list(compress(tokens, used.tolist())),
             (np.cumsum(used) - 1)[which],
             counts,
         )
         others = list(compress(chunks, alone.tolist()))
-        return split.then(self._one_by_one(others, self._kinds_of(others).tolist()))
+        split_alone = self._one_by_one(others, self._kinds_of(others).tolist())
+        return split.then(split_alone.of_those(np.flatnonzero(alone)))
 
     def _one_by_one(self, chunks: list[str], kinds: Sequence[int]) -> Split:
         found = [self._splitter(chunk, self._affixes(kind)) for chunk, kind in zip(chunks, kinds, strict=True)]
-        return Split.of(chunks, found)
+        return Split.of(found)
 
     def _to_be_split_alone(
         self,

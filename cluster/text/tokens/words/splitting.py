@@ -37,25 +37,30 @@ class Peeled:
 
 
 class Split(NamedTuple):
-    """Chunks, and their tokens: those of one chunk after those of the other are `tokens[i] for i in which`."""
+    """The tokens of chunks: those of one chunk after those of the other are `tokens[i] for i in which`."""
 
-    chunks: list[str]
+    places: Places
+    """Which of the chunks that were given stands here, each once."""
     tokens: list[str]
     which: Places
     counts: Places
     """How many tokens each chunk has."""
 
     @classmethod
-    def of(cls, chunks: list[str], tokens: Sequence[Tokens]) -> "Split":
-        """From the tokens of each chunk."""
+    def of(cls, tokens: Sequence[Tokens]) -> "Split":
+        """From the tokens of each chunk, in the order in which they were given."""
         flat = [token for some in tokens for token in some]
         counts = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-        return cls(chunks, flat, np.arange(len(flat)), counts)
+        return cls(np.arange(len(tokens)), flat, np.arange(len(flat)), counts)
+
+    def of_those(self, places: Places) -> "Split":
+        """The same, of chunks that stand at `places` among others."""
+        return self._replace(places=places[self.places])
 
     def then(self, other: "Split") -> "Split":
         """These chunks and then the others."""
         return Split(
-            self.chunks + other.chunks,
+            np.concatenate([self.places, other.places]),
             self.tokens + other.tokens,
             np.concatenate([self.which, other.which + len(self.tokens)]),
             np.concatenate([self.counts, other.counts]),

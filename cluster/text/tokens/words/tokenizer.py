@@ -56,7 +56,8 @@ class Tokenizer:
             return self._forms(self._by_spacy(text))
         text = encodable(text)
         chunks = text.split()
-        numbers = self.numbers(chunks).tolist()
+        self.numbers(list(dict.fromkeys(chunks)))
+        numbers = self._memory.find(chunks).tolist()
         spaced = self._rules[1].spaced
         if (spaced and spaced.search(text)) or not self._hiding.keys().isdisjoint(numbers):
             return self._forms(self._whole(text))
@@ -74,16 +75,14 @@ class Tokenizer:
         return number_chunks(plain, self, limit)
 
     def numbers(self, chunks: Sequence[str]) -> Chunks:
-        """The number of each chunk. Forgets all chunks first if too many are known."""
+        """The number of each of the distinct chunks. Forgets all chunks first if too many are known."""
         if len(self._memory) >= self._most_chunks:
             self._start()
         found = self._memory.find(chunks)
         new = np.flatnonzero(found == UNKNOWN)
         if new.size:
-            unknown = list(map(chunks.__getitem__, new.tolist()))
             with _no_collection():
-                self._learn(list(dict.fromkeys(unknown)))
-            found[new] = self._memory.find(unknown)
+                found[new] = self._learn(list(map(chunks.__getitem__, new.tolist())))
         return found
 
     def words(self, numbers: Chunks) -> tuple[Words, Chunks]:
@@ -135,18 +134,21 @@ class Tokenizer:
         self._hiding: dict[int, _Hidden] = {}
         self._texts = 0
 
-    def _learn(self, chunks: Sequence[str]) -> None:
-        """Remembers chunks not met before."""
+    def _learn(self, chunks: Sequence[str]) -> Chunks:
+        """Remembers distinct chunks not met before; their numbers."""
         assert self._rules is not None
         splits, last_pass = self._rules
-        split = splits(chunks)
-        first = self._memory.keep(split)
+        first = self._memory.keep(chunks, splits(chunks))
+        numbers = np.arange(first, first + len(chunks))
         for number in self._memory.marked(first):
             raw = self._memory.tokens(number)
             if last_pass.changes(raw):
-                chunk = split.chunks[number - first]
-                number = self._memory.keep_other(chunk, last_pass(chunk, {chunk: raw}.__getitem__))
-                self._hiding[number] = _Hidden(raw, *last_pass.neighbours(raw))
+                chunk = chunks[number - first]
+                numbers[number - first] = other = self._memory.keep_other(
+                    chunk, last_pass(chunk, {chunk: raw}.__getitem__)
+                )
+                self._hiding[other] = _Hidden(raw, *last_pass.neighbours(raw))
+        return numbers
 
     def _raw(self, number: int) -> Tokens:
         """The tokens of a chunk before the last pass."""

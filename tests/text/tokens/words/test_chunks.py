@@ -11,7 +11,7 @@ from spacy.tokenizer import Tokenizer as SpacyTokenizer
 from cluster.config.schema import Text
 from cluster.text.tokens.numbering import number, number_each
 from cluster.text.tokens.words import rules
-from cluster.text.tokens.words.chunks import holds_plain_space_alone
+from cluster.text.tokens.words.chunks import with_plain_space
 from cluster.text.tokens.words.tokenizer import TEXTS_FOR_COLUMNS, Tokenizer
 
 LANGUAGES = ("en", "de", "es", "fr", "it", "hu", "tr")
@@ -107,7 +107,12 @@ def test_white_space_that_is_not_plain_is_seen_wherever_it_stands() -> None:
         letter = chr(code)
         plain = not letter.isspace() or letter in " \t\n\v\f\r"
         for text in (letter, f"a{letter}", f"{letter}é“"):
-            assert holds_plain_space_alone(utf_8(text)) == plain, (text, code)
+            spaced = with_plain_space(utf_8(text))
+            assert (spaced is None) == plain, (text, code)
+            if spaced is not None:
+                assert bytes(spaced) == b"".join(
+                    b" " * len(utf_8(one)) if one == letter else one.encode() for one in text
+                )
 
 
 def test_no_letter_is_taken_for_white_space() -> None:
@@ -116,7 +121,7 @@ def test_no_letter_is_taken_for_white_space() -> None:
         letters = "".join(map(chr, range(first, first + 0x100)))
         assert not any(map(str.isspace, letters))
         for between in ("", "a", "é“"):
-            assert holds_plain_space_alone(utf_8(between.join(letters))), (first, between)
+            assert with_plain_space(utf_8(between.join(letters))) is None, (first, between)
 
 
 def utf_8(text: str) -> npt.NDArray[np.uint8]:
