@@ -65,7 +65,13 @@ class Memory:
     def keep(self, chunks: Sequence[str], split: Split) -> int:
         """Distinct chunks that are not known yet; the number of the first, from which the others count on."""
         first = len(self)
-        self._add(split)
+        starts = np.cumsum(split.counts) - split.counts + len(self._tokens)
+        for kept, values in ((self._starts, starts), (self._counts, split.counts)):
+            as_given = np.empty(len(values), dtype=np.uint32)
+            as_given[split.places] = values
+            kept.frombytes(as_given.tobytes())
+        tokens = np.array(self._named(split.tokens), dtype=np.uint32)
+        self._tokens.frombytes(tokens[split.which].tobytes())  # as they were split
         self._chunks.update(zip(chunks, range(first, len(self)), strict=True))
         return first
 
@@ -77,7 +83,9 @@ class Memory:
 
     def keep_text(self, tokens: Sequence[str]) -> int:
         """The tokens of a whole text, as of a chunk that nobody will look up; its number."""
-        self._add(Split.of([tuple(tokens)]))
+        self._starts.append(len(self._tokens))
+        self._counts.append(len(tokens))
+        self._tokens.extend(self._named(tokens))
         return len(self) - 1
 
     def marked(self, first: int) -> list[int]:
@@ -113,17 +121,13 @@ class Memory:
         """All words."""
         return self._words.names
 
-    def _add(self, split: Split) -> None:
-        """The chunks get numbers in the order in which they were given, their tokens stand as they were split."""
-        starts = np.cumsum(split.counts) - split.counts + len(self._tokens)
-        for array_of, values in ((self._starts, starts), (self._counts, split.counts)):
-            as_given = np.empty(len(values), dtype=np.uint32)
-            as_given[split.places] = values
-            array_of.frombytes(as_given.tobytes())
+    def _named(self, tokens: Sequence[str]) -> list[int]:
+        """The numbers of tokens; new ones get their words."""
         known = len(self._names.names)
-        numbers = np.array(self._names.of(split.tokens), dtype=np.uint32)
-        self._tokens.frombytes(numbers[split.which].tobytes())
-        self._words_of.extend(self._words.of(self._become(self._names.names[known:])))
+        numbers = self._names.of(tokens)
+        if known < len(self._names.names):
+            self._words_of.extend(self._words.of(self._become(self._names.names[known:])))
+        return numbers
 
 
 def _seen(numbers: "array[int]") -> Words:
