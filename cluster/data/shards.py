@@ -21,7 +21,7 @@ from cluster.data.manifest import (
     open_prepared,
     token_type,
 )
-from cluster.data.mapped import Joined, MappedShards, mapped_file
+from cluster.data.mapped import MappedShards, mapped_file
 from cluster.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -30,8 +30,6 @@ Types = Mapping[str, np.dtype[Any]]
 TARGETS: Types = {"targets": np.dtype(TARGET_TYPE)}
 # Documents of so many tokens are copied sooner one by one (1 us each) than by each token's place (2 to 5 ns each).
 LONG_DOCUMENT = 256
-# Each thread that gathers keeps so many shards open, which hold 8.6 billion tokens.
-MOST_JOINED = 128
 
 Rows = tuple[Array, Ids, Array | None]
 """Documents, padded: tokens [B, T], lengths [B], tags or affixes [B, T] if there are any; or flat, in one row [N]."""
@@ -289,8 +287,8 @@ class ShardReader:
         `spans`, with so many spans each.
 
         Whole windows are copied and their tails set to zero, many times as fast as looking up each token's place. A
-        window that reaches past the end of its shard is not there: such rows are copied one by one, as are those of
-        more shards than are joined. Where each row is to be had is found for all batches at once.
+        window that reaches past the end of its shard is not there: such rows are copied one by one. Where each row is
+        to be had is found for all batches at once.
         """
         starts, lengths, shard_of, room = spans
         ends = np.cumsum(counts)
@@ -299,12 +297,8 @@ class ShardReader:
         np.maximum.at(widths, batch_of, lengths)
         local = starts - self._shard_starts[shard_of]
         windowed = room >= np.maximum(widths, 1)[batch_of]
-        shards = _distinct(shard_of[windowed])[:MOST_JOINED]
-        windowed &= shard_of <= max(shards, default=-1)
-        joined, places = [], []
-        for column in types if shards else ():
-            joined.append(Joined({shard: self._maps.array(shard, column) for shard in shards}))
-            places.append(joined[-1].places(shard_of, local))
+        joined = [self._maps.joined(column, shard_of[windowed]) for column in types] if windowed.any() else []
+        places = [one.places(shard_of, local) for one in joined]
         for count, end, width in zip(counts, ends.tolist(), widths.tolist(), strict=True):
             here = slice(end - count, end)
             if joined and windowed[here].all():
@@ -312,8 +306,9 @@ class ShardReader:
             else:
                 found = [np.empty((count, width), dtype=dtype) for dtype in types.values()]
                 whole, alone = windowed[here].nonzero()[0], (~windowed[here]).nonzero()[0]
-                for rows, one, at in zip(found, joined, places, strict=bool(joined)):
-                    rows[whole] = one.windows(at[here][whole], width)
+                if whole.size:
+                    for rows, one, at in zip(found, joined, places, strict=True):
+                        rows[whole] = one.windows(at[here][whole], width)
                 flat = {column: rows.reshape(-1) for column, rows in zip(types, found, strict=True)}
                 self._copy_each(spans.part(alone + here.start), flat, alone * width)
             _clear_tails(found, lengths[here], width)

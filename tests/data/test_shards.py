@@ -1,12 +1,14 @@
+import gc
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.data import mapped, shards
+from cluster.data import shards
 from cluster.data.manifest import open_prepared, write_manifest
 from cluster.data.shards import ShardReader
 from cluster.data.verify import verify
@@ -48,15 +50,12 @@ STORED = {"bag": np.float32, "sequence": np.uint8}
     st.sampled_from([("bag", ()), ("sequence", ()), ("sequence", ("ADJ", "NOUN"))]),
     st.sampled_from([1, 7, 1 << 26]),
     st.integers(1, 4),
-    st.sampled_from([0, 1, 128]),
     st.sampled_from([0, 256]),
     st.data(),
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_what_was_written_is_read(
-    tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, joined, long, data
-):
-    """However it is copied: rows in windows of all, one or no shards, flat tokens by documents or by places."""
+def test_what_was_written_is_read(tmp_path_factory, lengths, rows, layout_and_tags, shard_tokens, pieces, long, data):
+    """However it is copied: rows in windows or one by one, flat tokens by documents or by places."""
     folder = tmp_path_factory.mktemp("prepared")
     layout, tags = layout_and_tags
     options = {"rows": rows, "layout": layout, "tags": tags, "shard_tokens": shard_tokens, "pieces": pieces}
@@ -64,7 +63,6 @@ def test_what_was_written_is_read(
     verify(folder)
     reader = ShardReader(folder, "train")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "MOST_JOINED", joined)
         patch.setattr(shards, "LONG_DOCUMENT", long)
         check_reading(reader, documents, beside, labels, sources, data)
 
@@ -110,11 +108,24 @@ def test_what_lies_behind_a_document_in_memory_is_never_seen(tmp_path, monkeypat
     """It may be no number, which stays none however often it is multiplied by 0."""
     prepared(tmp_path, [1, 9, 1, 9], layout="bag", shard_tokens=9)
     reader = ShardReader(tmp_path, "train")
-    monkeypatch.setattr(shards, "MOST_JOINED", 0)  # row by row, into memory as it comes
     monkeypatch.setattr(shards.np, "empty", lambda shape, dtype=float: np.full(shape, 255).astype(dtype) * np.nan
                         if np.dtype(dtype).kind == "f" else np.full(shape, 1).astype(dtype))  # fmt: skip
     _, lengths, weights = reader.padded(np.array([0, 1]))
     assert lengths.tolist() == [1, 9] and weights[0, 1:].tolist() == [0.0] * 8
+
+
+def test_batches_of_many_shards_are_read(tmp_path):
+    """Shards that no batch before asked for, rows of shards shorter than the batch is wide, and no token at all."""
+    documents, *_ = prepared(tmp_path, [1, 9, 2, 9, 0, 5, 7], shard_tokens=1)
+    reader = ShardReader(tmp_path, "train")
+    for ids, counts in (([0], [1]), ([3, 0, 1, 2, 3, 4], [1, 1, 1, 2, 1]), ([6, 5, 4, 3, 2, 1, 0], [2, 5]), ([4], [1])):
+        found = [rows.tolist() for rows, _, _ in reader.padded_each(np.array(ids), counts)]
+        groups = np.split(np.array(ids), np.cumsum(counts)[:-1])
+        widths = [max(len(documents[i]) for i in group) for group in groups]
+        assert found == [
+            [documents[i].tolist() + [0] * (width - len(documents[i])) for i in group]
+            for group, width in zip(groups, widths, strict=True)
+        ]
 
 
 def test_shards_hold_whole_documents_and_keep_their_size(tmp_path):
@@ -280,22 +291,36 @@ def test_a_damaged_column_does_not_become_other_tokens(tmp_path, column, value):
             read(ShardReader(tmp_path, "train"), np.array([0, 1, 2]))
 
 
-def test_open_files_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "MOST_MAPPED", 4)
+def test_no_file_stays_open(tmp_path):
     documents, *_ = prepared(tmp_path, [3] * 200, shard_tokens=3)
     before = open_files()
     reader = ShardReader(tmp_path, "train")
-    flat, _, _ = reader.flat(np.arange(200))
-    assert flat.tolist() == np.concatenate(documents).tolist()
-    assert open_files() - before <= 4 + 4 + 1  # columns, shards, and the file that is being checked
+    assert reader.flat(np.arange(200))[0].tolist() == np.concatenate(documents).tolist()
+    assert reader.padded(np.arange(200))[0].tolist() == [document.tolist() for document in documents]
+    assert open_files() - before <= 1  # the file that is being checked
+
+
+def test_what_nobody_reads_any_more_is_unmapped(tmp_path):
+    prepared(tmp_path, [3] * 20, shard_tokens=3)
+    reader = ShardReader(tmp_path, "train")
+    kept = reader.lengths
+    reader.padded(np.arange(20))
+    reader.settle()
+    assert mappings(tmp_path) == 20 + 4  # tokens, and the columns
+    del reader
+    gc.collect()
+    assert mappings(tmp_path) == 1 and kept.tolist() == [3] * 20
+
+
+def mappings(folder):
+    return Path("/proc/self/maps").read_text().count(str(folder.resolve()))
 
 
 def open_files():
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_threads_share_a_reader(tmp_path, monkeypatch):
-    monkeypatch.setattr(mapped, "MOST_MAPPED", 2)
+def test_threads_share_a_reader(tmp_path):
     documents, *_ = prepared(tmp_path, [3] * 60, shard_tokens=6)
     reader, wrong = ShardReader(tmp_path, "train"), []
 
@@ -304,6 +329,8 @@ def test_threads_share_a_reader(tmp_path, monkeypatch):
         for _ in range(30):
             ids = rng.integers(0, 60, 8)
             if reader.flat(ids)[0].tolist() != np.concatenate([documents[i] for i in ids]).tolist():
+                wrong.append(seed)
+            if reader.padded(ids)[0].tolist() != [documents[i].tolist() for i in ids]:
                 wrong.append(seed)
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
