@@ -103,15 +103,25 @@ def conditions(runs: Sequence[RunFolder], damaged: bool = False) -> list[Conditi
 
     Raises RunError for a run with a file that cannot be read, unless such a one may be among them (`damaged`).
     """
-    seen = [_look(run) if damaged else look(run) for run in runs]
+    seen = [_look(run, damaged) for run in runs]
     asked = queue(one.job for one in seen if needs_slurm(one))
-    return [condition(run, with_queue(one, asked)) for run, one in zip(runs, seen, strict=True)]
+    return [_after(asked, run, one, damaged) for run, one in zip(runs, seen, strict=True)]
 
 
-def _look(run: RunFolder) -> Seen:
+def _after(asked: Queue, run: RunFolder, seen: Seen, damaged: bool) -> Condition:
+    """How a run is, now that Slurm has answered: one that is over may have ended otherwise than it looked before."""
+    found = condition(run, with_queue(seen, asked))
+    if found.is_going or not needs_slurm(seen):
+        return found
+    return condition(run, with_queue(_look(run, damaged), asked))
+
+
+def _look(run: RunFolder, damaged: bool) -> Seen:
     try:
         return look(run)
     except RunError as error:
+        if not damaged:
+            raise
         return Seen(folder="created", damage=str(error))
 
 
@@ -263,9 +273,20 @@ class Observer:
 
     def look(self) -> Condition:
         """Raises RunError."""
+        found = self._look()
+        if found.is_going or not needs_slurm(found.seen):
+            return found
+        # Over, says an answer that may be older than the attempt that has just begun: ask now, then see what is there.
+        self._ask(found.seen.job)
+        return self._look()
+
+    def _look(self) -> Condition:
         seen = look(self.run, self._heart.age_seconds(), once=False)
         if not needs_slurm(seen):
             self._queue = None  # what it last said is of no use later
         elif self._queue is None or self.clock() - self._asked_at >= SECONDS_BETWEEN_QUESTIONS:
-            self._queue, self._asked_at = queue([seen.job]), self.clock()
+            self._ask(seen.job)
         return condition(self.run, with_queue(seen, self._queue or Queue()))
+
+    def _ask(self, job: str) -> None:
+        self._queue, self._asked_at = queue([job]), self.clock()

@@ -1,9 +1,12 @@
 """What has become of a run: each case of what its folder, its signs of life and Slurm may say."""
 
+import json
+import os
+
 import pytest
 
 from launch.jobs.scheduler import Job, Queue
-from launch.live.state import Seen, condition, conditions, judge, needs_slurm, with_queue
+from launch.live.state import Observer, Seen, condition, conditions, judge, needs_slurm, with_queue
 
 PENDING = Job("12", "PENDING", "Resources", "2026-11-26 14:05:00", "")
 RUNNING = Job("12", "RUNNING", "", "2026-11-26 14:05:00", "h[1-2]")
@@ -139,3 +142,49 @@ def test_a_verdict_of_an_earlier_attempt_is_not_that_of_the_last_one(run):
     run.verdict.write_text('{"verdict": "failed", "attempt": 1, "message": "new", "nodes": ["h2", "h10"]}')
     (found,) = conditions([run])
     assert (found.state, found.words, found.nodes, found.restarts) == ("given up", "new", "h[2,10]", 1)
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """squeue(words, meanwhile): what Slurm answers from now on of job 12, and what happens before it has.
+
+    A mock: moments between two attempts of a job that the real Slurm in tests/cluster_of_two passes at random."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    def answers(state, meanwhile=""):
+        program = programs / "squeue"
+        program.write_text(
+            f"#!/bin/sh\n{meanwhile}\necho '12|{state}||N/A|h[1-2]'\n" if state else f"#!/bin/sh\n{meanwhile}\n"
+        )
+        program.chmod(0o755)
+
+    return answers
+
+
+def requeued(run):
+    run.job.write_text(json.dumps({"job": "12"}))
+    run.attempt_logs(0).mkdir(parents=True)
+    run.verdict.write_text(json.dumps(verdict("checkpointed", "requeued")))
+
+
+def test_an_attempt_that_begins_after_slurm_was_asked_is_no_end(run, squeue):
+    """What Slurm said of the attempt before is kept for seconds; a follower went away at that."""
+    requeued(run)
+    observer = Observer(run, clock=lambda: 0.0)
+    squeue("COMPLETING")
+    assert observer.look().state == "waiting to restart"
+    run.attempt_logs(1).mkdir()
+    squeue("RUNNING")
+    assert observer.look().state == "starting"
+
+
+def test_what_a_run_has_come_to_while_slurm_answered_counts(run, squeue):
+    requeued(run)
+    for looked in (Observer(run).look, lambda: conditions([run])[0]):
+        run.verdict.write_text(json.dumps(verdict("checkpointed", "requeued")))
+        ended = run.path / "ended.json"
+        ended.write_text(json.dumps(verdict("failed")))
+        squeue("", meanwhile=f"[ ! -e {ended} ] || mv {ended} {run.verdict}")
+        assert looked().state == "given up"
