@@ -107,9 +107,11 @@ class Gather:
     ) -> list[Batch]:
         """A batch for each group of documents: what does not depend on the group is done once for all. `step` decides
         what is asked, where that is left to chance. Raises what the reader raises."""
+        # All of them before any is widened: what is freed between wide ones that stay leaves holes in the heap.
+        narrow = list(self._arrays(groups, step))
         return [
             self._batch(arrays, longest, micro_batch, idle)
-            for (arrays, longest), micro_batch in zip(self._arrays(groups, step), micro_batches, strict=True)
+            for (arrays, longest), micro_batch in zip(narrow, micro_batches, strict=True)
         ]
 
     def _batch(self, arrays: Mapping[str, npt.NDArray[Any]], longest: int, micro_batch: int, idle: bool) -> Batch:
