@@ -146,7 +146,7 @@ def test_a_verdict_of_an_earlier_attempt_is_not_that_of_the_last_one(run):
 
 @pytest.fixture
 def squeue(tmp_path, monkeypatch):
-    """squeue(words, meanwhile): what Slurm answers from now on of job 12, and what happens before it has.
+    """squeue(state, meanwhile): what Slurm answers from now on of job 12, and what happens before it has.
 
     A mock: moments between two attempts of a job that the real Slurm in tests/cluster_of_two passes at random."""
     programs = tmp_path / "programs"
